@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The inner side of `make bench`: what has to run inside the process. scripts/bench.py drives it and reports.
+//
+//     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, and the disk's own sync time
+//     cairn-bench serve DIR on|off        a server on a free port, recording or not
+//     cairn-bench sign DIR                curl-style headers and body of one signed GetCallerIdentity call, as JSON
+
+import AWSWire
+import EventJournal
+import Foundation
+import Server
+import Synchronization
+
+@main
+struct Bench {
+    static func main() async throws {
+        let arguments = CommandLine.arguments.dropFirst()
+        switch (arguments.first, arguments.count) {
+        case ("journal", 3): try await JournalBench.run(Array(arguments)[1], seconds: Double(Array(arguments)[2]) ?? 2)
+        case ("serve", 3): try await serve(Array(arguments)[1], isRecording: Array(arguments)[2] == "on")
+        case ("sign", 2): try await sign(Array(arguments)[1])
+        default:
+            print("usage: cairn-bench journal DIR SECONDS | serve DIR on|off | sign DIR")
+            exit(2)
+        }
+    }
+
+    static func serve(_ folder: String, isRecording: Bool) async throws {
+        let configuration = try await ServerConfiguration.load(
+            flags: ["data": folder, "listen": "127.0.0.1:0", "log-level": "error"], environment: [:])
+        try await CairnServer.run(configuration, isRecording: isRecording) { line in
+            FileHandle.standardOutput.write(Data((line + "\n").utf8))
+        }
+    }
+
+    static func sign(_ folder: String) async throws {
+        let configuration = try await ServerConfiguration.load(flags: ["data": folder], environment: [:])
+        let access = try await ClientAccess.read(configuration)
+        let body = Array("Action=GetCallerIdentity&Version=2011-06-15".utf8)
+        let authority = String(access.endpoint.dropFirst("http://".count))
+        let request = try WireRequest(
+            method: "POST", target: "/",
+            headers: [
+                WireHeader("host", authority), WireHeader("content-type", "application/x-www-form-urlencoded"),
+            ])
+        let signer = RequestSigner(
+            accessKeyID: access.accessKeyID, secret: access.secret, region: access.region, service: "sts",
+            family: .query)
+        var headers: WireStructure = ["content-type": "application/x-www-form-urlencoded"]
+        for header in signer.headers(signing: request, payload: .hash(of: body), at: SystemTime.now()) {
+            headers.append(header.name, .string(header.value))
+        }
+        let out: WireStructure = [
+            "endpoint": .string(access.endpoint), "headers": .structure(headers),
+            "body": .string(String(decoding: body, as: UTF8.self)),
+        ]
+        print(String(decoding: WireValue.structure(out).json, as: UTF8.self))
+    }
+}
+
+/// Appends of 1 KB from many callers, each waiting for its own acknowledgement.
+enum JournalBench {
+    static func run(_ folder: String, seconds: Double) async throws {
+        print(#"{"syncMedianMicroseconds":\#(try syncMedian(folder))}"#)
+        for callers in [1, 16, 256] {
+            let directory = "\(folder)/journal-\(callers)"
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            let journal = try Journal.open(
+                directory: directory, device: POSIXJournalDevice(), limits: JournalLimits(),
+                clock: { SystemTime.now().milliseconds })
+            let entry = [UInt8](repeating: UInt8(ascii: "x"), count: 1024)
+            let before = cpuSeconds()
+            let started = ContinuousClock.now
+            let end = started.advanced(by: .seconds(seconds))
+            let count = try await withThrowingTaskGroup(of: Int.self) { group in
+                for _ in 0..<callers {
+                    group.addTask {
+                        var count = 0
+                        while ContinuousClock.now < end {
+                            _ = try await journal.append(entry)
+                            count += 1
+                        }
+                        return count
+                    }
+                }
+                return try await group.reduce(0, +)
+            }
+            let elapsed = started.duration(to: .now)
+            let wall = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+            let cpu = cpuSeconds() - before
+            await journal.close()
+            print(
+                #"{"callers":\#(callers),"acknowledgedPerSecond":\#(Int(Double(count) / wall)),"#
+                    + #""cpuMicrosecondsEach":\#(String(format: "%.2f", cpu * 1e6 / Double(count)))}"#)
+        }
+    }
+
+    /// What one write of a page and `fdatasync` costs on this disk, without us.
+    private static func syncMedian(_ folder: String) throws -> Int {
+        let path = folder + "/sync"
+        let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+        guard descriptor >= 0 else { throw CocoaError(.fileWriteUnknown) }
+        defer { close(descriptor) }
+        _ = posix_fallocate(descriptor, 0, 1 << 20)
+        fsync(descriptor)
+        let page = [UInt8](repeating: 1, count: 4096)
+        var times: [Int] = []
+        for index in 0..<200 {
+            let started = ContinuousClock.now
+            _ = page.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, 4096, off_t(index % 256 * 4096)) }
+            fdatasync(descriptor)
+            times.append(Int(started.duration(to: .now).components.attoseconds / 1_000_000_000_000))
+        }
+        return times.sorted()[times.count / 2]
+    }
+
+    private static func cpuSeconds() -> Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+            + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
+    }
+}

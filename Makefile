@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The only verbs; CI calls `make test` and nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# More flags for the two Swift commands and for pytest, for example PYTEST_FLAGS="-k crash".
+SWIFT_BUILD_FLAGS ?=
+SWIFT_TEST_FLAGS ?=
+PYTEST_FLAGS ?=
+export SWIFT_TEST_FLAGS PYTEST_FLAGS
+
+# For `make run`: make run ARGS="--data /srv/cairn --listen 127.0.0.1:4747"
+ARGS ?=
+
+SWIFT_SOURCES := Package.swift Sources Tests
+
+.PHONY: help setup build test acceptance run demo bench format lint clean
+
+help: ## Shows the verbs.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: ## Installs what is missing: Debian packages, the AWS CLI and boto3 in build/venv.
+	@scripts/setup.sh
+
+build: setup ## Builds the release binary, .build/release/cairn.
+	swift build -c release --product cairn $(SWIFT_BUILD_FLAGS)
+
+test: build ## Runs the unit tests, then the acceptance tests on the release binary.
+	@scripts/test.sh
+
+acceptance: build ## Runs the acceptance tests alone.
+	build/venv/bin/python -m pytest Acceptance $(PYTEST_FLAGS)
+
+run: build ## Starts a server on the default data folder; flags in ARGS="...".
+	.build/release/cairn serve $(ARGS)
+
+demo: build ## Shows the whole of it in a few minutes: record, deliver, prove, catch a forger.
+	@build/venv/bin/python scripts/demo.py
+
+bench: build ## Measures, and writes the figures of docs/performance.md.
+	@test -x scripts/bench.sh || { echo "make bench: scripts/bench.sh is not written yet" >&2; exit 1; }
+	@scripts/bench.sh
+
+format: ## Formats all Swift sources.
+	swift format format --in-place --recursive --parallel $(SWIFT_SOURCES)
+
+lint: ## Complains about Swift sources that are not formatted.
+	swift format lint --strict --recursive --parallel $(SWIFT_SOURCES)
+
+clean: ## Removes everything that was built.
+	rm -rf .build build

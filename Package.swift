@@ -1,0 +1,119 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rooms of the house, in arrow order: a target may import only what its row names.
+// docs/architecture.md says what each room is for.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "_CryptoExtras", package: "swift-crypto")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, path: path ?? "Sources/\(name)", swiftSettings: strict)
+}
+
+func service(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    room(name, dependencies, path: "Sources/Services/\(name)")
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "cairn",
+    products: [.executable(name: "cairn", targets: ["cairn"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Level 0: engines that know no service.
+        .systemLibrary(
+            name: "CDeflate", path: "Sources/CLibraries/CDeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
+        room("EventRecord"),
+        room("Policies"),
+        room("AWSWire", [crypto, log, nioCore]),
+        room("LogFiles", ["CDeflate", crypto, cryptoExtras]),
+        room("EventJournal"),
+        // Level 1.
+        room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
+        room("Capture", ["EventRecord", "EventJournal", "LogFiles", "AWSWire", log]),
+        // Level 2.
+        room("EventHistory", ["EventRecord", "EventJournal", "Storage", "CZstd", log]),
+        service("Identity", ["AWSWire", "Policies", "Storage", crypto]),
+        // Level 3.
+        service("Objects", ["AWSWire", "Policies", "Storage", crypto, nioCore]),
+        // Level 4.
+        service(
+            "Trails",
+            [
+                "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects", "Policies",
+                crypto, cryptoExtras, log,
+            ]),
+        // Level 5.
+        room(
+            "Server",
+            [
+                "EventRecord", "Policies", "AWSWire", "LogFiles", "EventJournal", "Storage", "Capture", "EventHistory",
+                "Identity", "Objects", "Trails", log, crypto,
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
+        // Level 6.
+        .executableTarget(
+            name: "cairn",
+            dependencies: [
+                "Server", "LogFiles", "AWSWire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOFoundationCompat", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            path: "Sources/cairn", swiftSettings: strict),
+        // Measures; nothing depends on it.
+        .executableTarget(
+            name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire"], path: "Benchmarks/cairn-bench",
+            swiftSettings: strict),
+        // Tests mirror the rooms.
+        tests("PoliciesTests", ["Policies"], exclude: ["Cases"]),
+        tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
+        tests("StorageTests", ["AWSWire", "Storage"]),
+        tests("IdentityTests", ["AWSWire", "Storage", "Identity"]),
+        tests("ObjectsTests", ["Objects", "AWSWire", "Storage", "Policies", nioCore]),
+        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord"]),
+        tests("ServerTests", ["Server", "AWSWire", log]),
+    ]
+)

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// XML documents to and from `WireStructure`.
+//
+// Reading uses Foundation's XMLParser (libxml2), with a document type refused before it is even parsed, so that no entity
+// can be declared, read or expanded. It yields a tree and not a Codable shape, because the recorder shows request documents as
+// they came. Repeated elements become repeated members of the same name.
+
+internal import Foundation
+#if canImport(FoundationXML)
+    internal import FoundationXML
+#endif
+
+package enum XMLDocument {
+    package static let depthMax = 32
+
+    /// Parses a document into the root element's name and its content.
+    ///
+    /// An element with element children becomes a structure, any other one its text, trimmed of white space only when
+    /// the element has children. Attributes other than `xmlns` and `xmlns:*` become members named like the attribute.
+    ///
+    /// - Throws: S3's `MalformedXML` (400).
+    package static func parse(_ bytes: [UInt8]) throws(AWSError) -> (root: String, content: WireValue) {
+        guard !bytes.containsDocumentType else { throw .malformedXML }
+        let reader = TreeReader()
+        let parser = XMLParser(data: Data(bytes))
+        parser.shouldResolveExternalEntities = false
+        parser.shouldProcessNamespaces = false
+        parser.delegate = reader
+        guard parser.parse(), reader.problem == nil, let root = reader.root else {
+            throw .malformedXML
+        }
+        return root
+    }
+
+    /// Writes a document with one root element.
+    ///
+    /// - Parameter namespace: the root's `xmlns`, nil for none (S3's errors have none).
+    package static func write(root: String, namespace: String?, _ content: WireStructure) -> [UInt8] {
+        var out = Array("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".utf8)
+        open(root, namespace: namespace, to: &out)
+        append(content, to: &out)
+        close(root, to: &out)
+        return out
+    }
+
+    /// Appends the members as elements. A list becomes `<member>` elements, which is Query's form.
+    package static func append(_ structure: WireStructure, to out: inout [UInt8]) {
+        for member in structure.members {
+            // A member named `@name` is an attribute of the element it is in, and written there.
+            if member.name.utf8.first == UInt8(ascii: "@") { continue }
+            append(member.name, member.value, to: &out)
+        }
+    }
+
+    private static func append(_ name: String, _ value: WireValue, to out: inout [UInt8]) {
+        switch value {
+        case .null: return
+        case .structure(let structure):
+            out.append(UInt8(ascii: "<"))
+            out.append(contentsOf: name.utf8)
+            for member in structure.members where member.name.utf8.first == UInt8(ascii: "@") {
+                out.append(UInt8(ascii: " "))
+                out.append(contentsOf: member.name.utf8.dropFirst())
+                out.append(contentsOf: "=\"".utf8)
+                appendEscaped(member.value.asString ?? "", to: &out)
+                out.append(UInt8(ascii: "\""))
+            }
+            out.append(UInt8(ascii: ">"))
+            append(structure, to: &out)
+            close(name, to: &out)
+        case .list(let items):
+            open(name, namespace: nil, to: &out)
+            for item in items { append("member", item, to: &out) }
+            close(name, to: &out)
+        case .string(let text):
+            open(name, namespace: nil, to: &out)
+            appendEscaped(text, to: &out)
+            close(name, to: &out)
+        case .bool(let flag): appendSimple(name, flag ? "true" : "false", to: &out)
+        case .integer(let number): appendSimple(name, String(number), to: &out)
+        case .number(let number): appendSimple(name, "\(number)", to: &out)
+        case .timestamp(let time): appendSimple(name, time.iso8601Milliseconds, to: &out)
+        }
+    }
+
+    private static func appendSimple(_ name: String, _ text: String, to out: inout [UInt8]) {
+        open(name, namespace: nil, to: &out)
+        out.append(contentsOf: text.utf8)
+        close(name, to: &out)
+    }
+
+    private static func open(_ name: String, namespace: String?, to out: inout [UInt8]) {
+        out.append(UInt8(ascii: "<"))
+        out.append(contentsOf: name.utf8)
+        if let namespace {
+            out.append(contentsOf: " xmlns=\"\(namespace)\"".utf8)
+        }
+        out.append(UInt8(ascii: ">"))
+    }
+
+    private static func close(_ name: String, to out: inout [UInt8]) {
+        out.append(contentsOf: "</".utf8)
+        out.append(contentsOf: name.utf8)
+        out.append(UInt8(ascii: ">"))
+    }
+
+    private static func appendEscaped(_ text: String, to out: inout [UInt8]) {
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "&"): out.append(contentsOf: "&amp;".utf8)
+            case UInt8(ascii: "<"): out.append(contentsOf: "&lt;".utf8)
+            case UInt8(ascii: ">"): out.append(contentsOf: "&gt;".utf8)
+            case UInt8(ascii: "\""): out.append(contentsOf: "&quot;".utf8)
+            case 0x0D: out.append(contentsOf: "&#13;".utf8)
+            case 0x00..<0x20 where byte != 0x09 && byte != 0x0A:
+                // Not allowed in XML 1.0 at all; S3 writes the reference all the same, and its clients ask for
+                // encoding-type=url when they expect such keys.
+                out.append(contentsOf: "&#\(byte);".utf8)
+            default: out.append(byte)
+            }
+        }
+    }
+}
+
+extension [UInt8] {
+    /// Whether a document type is declared anywhere; in text its `<` would be escaped.
+    fileprivate var containsDocumentType: Bool {
+        let mark = Array("<!DOCTYPE".utf8)
+        var index = startIndex
+        while let found = self[index...].firstIndex(of: mark[0]) {
+            if self[found...].starts(with: mark) { return true }
+            index = found + 1
+        }
+        return false
+    }
+}
+
+extension AWSError {
+    package static var malformedXML: AWSError {
+        AWSError(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published schema")
+    }
+}
+
+/// Collects XMLParser's events into a tree. Used by one thread, within one call of `parse`.
+private final class TreeReader: NSObject, XMLParserDelegate {
+    private struct Open {
+        var name: String
+        var structure = WireStructure()
+        var text = ""
+        var hasChildren = false
+    }
+
+    private var stack: [Open] = []
+    var root: (root: String, content: WireValue)?
+    var problem: String?
+
+    func parser(
+        _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?,
+        attributes: [String: String] = [:]
+    ) {
+        guard stack.count < XMLDocument.depthMax else { return fail(parser, "nested too deeply") }
+        if !stack.isEmpty { stack[stack.count - 1].hasChildren = true }
+        var open = Open(name: name)
+        for (attribute, value) in attributes.sorted(by: { $0.key < $1.key }) {
+            if attribute == "xmlns" {
+                if stack.isEmpty { open.structure.append("xmlns", .string(value)) }
+            } else if !attribute.hasPrefix("xmlns:") {
+                open.structure.append(attribute, .string(value))
+            }
+        }
+        stack.append(open)
+    }
+
+    func parser(_ parser: XMLParser, foundCharacters string: String) {
+        if !stack.isEmpty { stack[stack.count - 1].text += string }
+    }
+
+    func parser(_ parser: XMLParser, foundCDATA block: Data) {
+        guard !stack.isEmpty, let text = String(validating: block, as: UTF8.self) else {
+            return fail(parser, "CDATA that is not UTF-8")
+        }
+        stack[stack.count - 1].text += text
+    }
+
+    func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
+        guard let done = stack.popLast() else { return }
+        let isStructure = done.hasChildren || !done.structure.isEmpty
+        let content: WireValue = isStructure ? .structure(done.structure) : .string(done.text)
+        if done.hasChildren, !done.text.allSatisfy(\.isWhitespace) { return fail(parser, "text between elements") }
+        if stack.isEmpty {
+            root = (done.name, content)
+        } else {
+            stack[stack.count - 1].structure.append(done.name, content)
+        }
+    }
+
+    func parser(_ parser: XMLParser, parseErrorOccurred parseError: any Error) {
+        if problem == nil { problem = "\(parseError)" }
+    }
+
+    private func fail(_ parser: XMLParser, _ reason: String) {
+        if problem == nil { problem = reason }
+        parser.abortParsing()
+    }
+}

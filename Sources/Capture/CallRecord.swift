@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSWire
+
+/// All that is known of a call before its outcome: what an intent says, and what the event repeats.
+package struct CallRecord: Sendable {
+    package var call: Call
+    package var eventSource: String
+    package var eventName: String
+    package var isReadOnly: Bool
+    package var category: OperationTraits.Category
+    package var apiVersion: String?
+    /// As CloudTrail shows them; null for none.
+    package var requestParameters: WireValue
+    package var resources: [ResourceReference]
+    /// The `Host` header as the client sent it.
+    package var host: String?
+    /// The access key that the request named, whether or not it is proven.
+    package var presentedAccessKeyID: String?
+
+    package init(
+        call: Call, eventSource: String, eventName: String, isReadOnly: Bool, category: OperationTraits.Category,
+        apiVersion: String?, requestParameters: WireValue, resources: [ResourceReference], host: String?,
+        presentedAccessKeyID: String?
+    ) {
+        self.call = call
+        self.eventSource = eventSource
+        self.eventName = eventName
+        self.isReadOnly = isReadOnly
+        self.category = category
+        self.apiVersion = apiVersion
+        self.requestParameters = requestParameters
+        self.resources = resources
+        self.host = host
+        self.presentedAccessKeyID = presentedAccessKeyID
+    }
+}
+
+/// How a call ended.
+package struct CallOutcome: Sendable {
+    package var error: AWSError?
+    /// As CloudTrail shows them; null for reads and for failures.
+    package var responseElements: WireValue
+    package var additionalEventData: WireStructure
+
+    package init(
+        error: AWSError? = nil, responseElements: WireValue = .null,
+        additionalEventData: WireStructure = WireStructure()
+    ) {
+        self.error = error
+        self.responseElements = responseElements
+        self.additionalEventData = additionalEventData
+    }
+}
+
+/// How a shape is shown in an event: first letters in lower case, secrets replaced.
+package enum RecordedShape {
+    /// What stands in the place of a secret, as in CloudTrail's own records.
+    package static let hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
+
+    /// Projects members to their recorded form; nothing at all becomes null.
+    ///
+    /// - Parameter redacted: paths in wire spelling; lists are passed through (`Keys.Secret` reaches each item).
+    package static func members(_ structure: WireStructure, redacted: [String]) -> WireValue {
+        structure.isEmpty
+            ? .null : .structure(lowered(structure, redacted: redacted.map { $0.split(separator: ".")[...] }))
+    }
+
+    private static func lowered(_ structure: WireStructure, redacted: [ArraySlice<Substring>]) -> WireStructure {
+        WireStructure(
+            structure.members.map { member in
+                let inner = redacted.filter { $0.first.map(String.init) == member.name }.map { $0.dropFirst() }
+                let value: WireValue = inner.contains { $0.isEmpty } ? .string(hidden) : lowered(member.value, inner)
+                return WireStructure.Member(member.name.firstLowercased, value)
+            })
+    }
+
+    private static func lowered(_ value: WireValue, _ redacted: [ArraySlice<Substring>]) -> WireValue {
+        switch value {
+        case .structure(let structure): .structure(lowered(structure, redacted: redacted))
+        case .list(let items): .list(items.map { lowered($0, redacted) })
+        default: value
+        }
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSWire
+package import EventJournal
+internal import EventRecord
+package import Logging
+internal import Synchronization
+
+/// Turns calls into events: the intent before a change, the event with its outcome after it, both durable in the journal.
+///
+/// An intent is the whole event as it will be shown should nothing follow it, with an error that says that the outcome is
+/// unknown. The event that closes it names the intent's number. At start, `settle` closes what a crash left open.
+package final class Recorder: Sendable {
+    /// An intent that is durable and not closed yet.
+    package struct Intent: Sendable {
+        let number: UInt64
+    }
+
+    private struct State {
+        /// Numbers of the open intents.
+        var open: Set<UInt64> = []
+        var unproven: UnprovenCalls
+    }
+
+    private let journal: Journal
+    private let identifier: @Sendable () -> String
+    private let clock: Clock
+    private let logger: Logger
+    /// Off only in the benchmark that measures what recording costs.
+    private let isRecording: Bool
+    private let state: Mutex<State>
+
+    /// - Parameter identifier: gives a fresh event id.
+    package init(
+        journal: Journal, identifier: @escaping @Sendable () -> String, clock: @escaping Clock, logger: Logger,
+        unprovenLimits: UnprovenCalls.Limits = UnprovenCalls.Limits(), isRecording: Bool = true
+    ) {
+        self.journal = journal
+        self.identifier = identifier
+        self.clock = clock
+        self.logger = logger
+        self.isRecording = isRecording
+        state = Mutex(State(unproven: UnprovenCalls(limits: unprovenLimits)))
+    }
+
+    /// Makes the intent of a change durable.
+    ///
+    /// - Throws: `ServiceUnavailable` when the journal cannot take it: then nothing may be changed.
+    package func open(_ record: CallRecord) async throws(AWSError) -> Intent {
+        guard isRecording else { return Intent(number: 0) }
+        let unknown = CallOutcome(
+            error: AWSError(
+                "InternalFailure", status: 500,
+                "The server stopped before this call ended; whether it was carried out is unknown."),
+            additionalEventData: ["outcome": "unknown"])
+        let number = try await append(.intent, record, unknown, closing: 0)
+        state.withLock { _ = $0.open.insert(number) }
+        return Intent(number: number)
+    }
+
+    /// Makes the event of a call durable; the answer may leave when this returns.
+    ///
+    /// - Throws: `ServiceUnavailable` when the journal cannot take it. An intent then stays open and tells, after the next
+    ///   start, that the outcome is unknown.
+    package func close(_ record: CallRecord, _ outcome: CallOutcome, _ intent: Intent?) async throws(AWSError) {
+        guard isRecording else { return }
+        let kind: EventEnvelope.Kind = intent == nil ? .event : .closingEvent
+        _ = try await append(kind, record, outcome, closing: intent?.number ?? 0)
+        if let intent { state.withLock { _ = $0.open.remove(intent.number) } }
+    }
+
+    /// Records a call that nobody's proven key stands behind: by itself, or summed up with others like it.
+    ///
+    /// Its answer tells nothing and changes nothing, so a journal that is full does not stop it; the loss is logged.
+    package func noteUnproven(_ record: CallRecord, _ outcome: CallOutcome) async {
+        guard isRecording else { return }
+        let (isRecorded, ended) = state.withLock { $0.unproven.take(record, outcome) }
+        if isRecorded { await appendUnproven(record, outcome) }
+        for summary in ended { await appendSummary(summary) }
+    }
+
+    /// Writes the summaries whose window has ended; all of them when `isForced`.
+    package func flushUnproven(isForced: Bool) async {
+        let now = clock()
+        for summary in state.withLock({ $0.unproven.end(now: now, isForced: isForced) }) {
+            await appendSummary(summary)
+        }
+    }
+
+    /// Everything below is settled: no intent below it is open. A start may begin `settle` here.
+    package var settledNumber: UInt64 {
+        let durable = journal.durableNumber
+        return state.withLock { $0.open.min() } ?? durable
+    }
+
+    /// Closes the intents that a crash left open, each with an event that says that the outcome is unknown.
+    ///
+    /// Idempotent: what it appends closes the intents for the next start as well.
+    ///
+    /// - Parameter from: a number that `settledNumber` once gave.
+    /// - Returns: how many were closed.
+    package static func settle(_ journal: Journal, from: UInt64) async throws -> Int {
+        var open: [UInt64: EventEnvelope] = [:]
+        var position = max(from, journal.firstNumber)
+        while position < journal.durableNumber {
+            let batch = try journal.read(from: position, bytesMax: 4 << 20)
+            guard batch.next > position else { break }
+            var number = batch.first
+            for entry in batch.entries {
+                if let envelope = EventEnvelope.parse(entry) {
+                    switch envelope.kind {
+                    case .intent:
+                        open[number] = EventEnvelope(
+                            kind: .closingEvent, ownerAccount: envelope.ownerAccount, related: number,
+                            record: Array(envelope.record))
+                    case .closingEvent: open[envelope.related] = nil
+                    case .event, .importedEvent: break
+                    }
+                }
+                number += 1
+            }
+            position = batch.next
+        }
+        guard !open.isEmpty else { return 0 }
+        let entries = open.sorted { $0.key < $1.key }.map { $0.value.encoded() }
+        _ = try await journal.append(entries)
+        return entries.count
+    }
+
+    private func append(
+        _ kind: EventEnvelope.Kind, _ record: CallRecord, _ outcome: CallOutcome, closing intent: UInt64
+    ) async throws(AWSError) -> UInt64 {
+        let entry = EventWriter.entry(
+            Self.draft(record, outcome), kind: kind, ownerAccount: record.call.accountID, related: intent)
+        do {
+            return try await journal.append(entry)
+        } catch {
+            throw .unrecordable(error)
+        }
+    }
+
+    private func appendUnproven(_ record: CallRecord, _ outcome: CallOutcome) async {
+        do throws(AWSError) {
+            _ = try await append(.event, record, outcome, closing: 0)
+        } catch {
+            logger.error("an unproven call could not be recorded", metadata: ["cause": "\(error.cause ?? "")"])
+        }
+    }
+
+    private func appendSummary(_ summary: UnprovenCalls.Summary) async {
+        var record = summary.record
+        record.call.time = summary.last
+        record.call.eventID = identifier()
+        var outcome = summary.outcome
+        outcome.additionalEventData.append(
+            "summarizedCalls",
+            .structure([
+                "count": .integer(Int64(summary.count)), "firstEventTime": .string(summary.first.iso8601),
+                "lastEventTime": .string(summary.last.iso8601),
+                "sourceIPAddresses": .list(summary.addresses.map { .string($0) }),
+            ]))
+        await appendUnproven(record, outcome)
+    }
+}
+
+extension AWSError {
+    /// The journal refused: full, or failed. The caller learns that nothing was changed, the operator why.
+    package static func unrecordable(_ error: JournalError) -> AWSError {
+        .serviceUnavailable(
+            "This call cannot be recorded now, so it is not carried out. Try again later.", cause: "journal: \(error)")
+    }
+}
+
+// MARK: - The event of a call
+
+extension Recorder {
+    private static func draft(_ record: CallRecord, _ outcome: CallOutcome) -> EventDraft {
+        let call = record.call
+        return EventDraft(
+            identity: identity(record), eventSeconds: call.time.seconds, eventSource: record.eventSource,
+            eventName: record.eventName, awsRegion: call.region, sourceIPAddress: call.sourceAddress,
+            userAgent: userAgent(record), errorCode: outcome.error.map { $0.recordedCode ?? $0.code },
+            errorMessage: outcome.error?.message, requestParameters: json(record.requestParameters),
+            responseElements: json(outcome.responseElements),
+            additionalEventData: outcome.additionalEventData.isEmpty
+                ? nil : json(.structure(outcome.additionalEventData)),
+            requestID: call.requestID, eventID: call.eventID, readOnly: record.isReadOnly,
+            resources: record.resources.map {
+                EventResource(accountID: $0.accountID, type: $0.type, arn: $0.arn, isPrefix: $0.isPrefix)
+            },
+            apiVersion: record.apiVersion, isManagementEvent: record.category == .management,
+            recipientAccountID: call.accountID, category: record.category == .management ? .management : .data,
+            tls: record.host.map { EventTLS(clientProvidedHostHeader: $0) })
+    }
+
+    private static func json(_ value: WireValue) -> [UInt8]? { value.isNull ? nil : value.json }
+
+    /// S3 shows the user agent in square brackets.
+    private static func userAgent(_ record: CallRecord) -> String {
+        let agent = record.call.userAgent ?? "-"
+        return record.eventSource == "s3.amazonaws.com" ? "[\(agent)]" : agent
+    }
+
+    private static func identity(_ record: CallRecord) -> EventIdentity {
+        let caller = record.call.caller
+        switch caller.kind {
+        case .root:
+            return EventIdentity(
+                type: "Root", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
+                accessKeyID: caller.accessKeyID)
+        case .service(let principal): return EventIdentity(type: "AWSService", invokedBy: principal)
+        case .unknown:
+            return EventIdentity(
+                type: "Unknown", accountID: record.call.accountID,
+                accessKeyID: record.presentedAccessKeyID.map(shownAccessKey))
+        }
+    }
+
+    /// An access key id that nobody has may be a secret that was pasted in the wrong place: only what has the form of an id
+    /// is shown.
+    private static func shownAccessKey(_ text: String) -> String {
+        let isID =
+            (16...32).contains(text.utf8.count)
+            && text.utf8.allSatisfy { (0x41...0x5A).contains($0) || (0x30...0x39).contains($0) }
+        return isID ? text : RecordedShape.hidden
+    }
+}

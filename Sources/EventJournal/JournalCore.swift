@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// What the journal's face and its flushing thread share.
+///
+/// Locks, in the order in which they may be taken: `writer` (held over a write and a flush, by whoever flushes), then
+/// `segments`, then `state` (held for a copy at most).
+final class JournalCore: Sendable {
+    private struct State {
+        /// Oldest first; appends go into the last.
+        var pending: [PendingBlock] = []
+        var pendingBytes = 0
+        /// A buffer to use again.
+        var spare: PendingBuffer?
+        /// The thread sleeps and must be woken.
+        var isIdle = false
+        var isClosing = false
+        var isClosed = false
+        /// The journal went without a close: as after a kill, nothing more is written, for someone else may have it open.
+        var isAbandoned = false
+        var failure: JournalError?
+        var followers: [UInt64: (from: UInt64, continuation: UnsafeContinuation<UInt64, any Error>)] = [:]
+        /// Waits that were cancelled before they began.
+        var cancelled: Set<UInt64> = []
+        var closers: [UnsafeContinuation<Void, Never>] = []
+    }
+
+    let limits: JournalLimits
+    let durable: Atomic<UInt64>
+    let bytesCutAtOpen: UInt64
+    private let flushing: Journal.Flushing
+    private let directory: String
+    private let device: any JournalDevice
+    private let state = Mutex(State())
+    private let segments: Mutex<[JournalSegment]>
+    private let writer: Mutex<JournalWriter>
+    private let signal = FlushSignal()
+    /// The last look at the disk found less than the reserve.
+    private let isFull = Atomic<Bool>(false)
+    private let followerIDs = Atomic<UInt64>(0)
+
+    init(
+        directory: String, device: any JournalDevice, limits: JournalLimits, clock: @escaping @Sendable () -> Int64,
+        flushing: Journal.Flushing
+    ) throws(JournalError) {
+        let recovered = try JournalRecovery(directory: directory, device: device, limits: limits).run()
+        var files = recovered.segments
+        let tail: JournalTail
+        let allocated: UInt64
+        do throws(JournalDeviceError) {
+            if let found = recovered.tail, let last = files.last {
+                tail = found
+                allocated = try last.file.size()
+            } else {
+                let begun = try JournalWriter.create(
+                    0, after: nil, directory: directory, device: device, limits: limits, time: clock())
+                files = [begun.segment]
+                allocated = begun.allocated
+                tail = JournalTail(
+                    next: 0, offset: UInt64(begun.segment.header.alignment), chain: begun.segment.headerChain)
+            }
+        } catch {
+            throw .device(error.isNoSpace ? .full : .inputOutput, error)
+        }
+        guard let last = files.last else { throw .closed }
+        self.directory = directory
+        self.device = device
+        self.limits = limits
+        self.flushing = flushing
+        bytesCutAtOpen = recovered.bytesCut
+        durable = Atomic(tail.next)
+        segments = Mutex(files)
+        writer = Mutex(
+            JournalWriter(
+                directory: directory, device: device, limits: limits, clock: clock, segment: last, tail: tail,
+                allocated: allocated))
+    }
+
+    var firstNumber: UInt64 { segments.withLock { $0.first?.header.first ?? 0 } }
+
+    var isWritable: Bool {
+        guard state.withLock({ $0.failure == nil && !$0.isClosing }) else { return false }
+        return (try? checkSpace()) != nil
+    }
+
+    // MARK: - Appending
+
+    /// Refuses at once what cannot succeed.
+    func admit(_ byteCount: Int) throws(JournalError) {
+        guard byteCount <= limits.entryBytesMax else {
+            throw JournalError(
+                .tooLarge, "an entry of \(byteCount) bytes is over the limit of \(limits.entryBytesMax)")
+        }
+        if isFull.load(ordering: .relaxed) { try checkSpace() }
+    }
+
+    private func checkSpace() throws(JournalError) {
+        do throws(JournalError) {
+            try JournalWriter.checkSpace(directory, device, limits, for: 0)
+            isFull.store(false, ordering: .relaxed)
+        } catch {
+            isFull.store(true, ordering: .relaxed)
+            throw error
+        }
+    }
+
+    /// Adds entries to the pending block; the continuation is resumed when they are durable, or refused.
+    func enqueue(
+        payload: Int, count: UInt32, _ continuation: UnsafeContinuation<Result<UInt64, JournalError>, Never>,
+        _ fill: (PendingBuffer) -> Void
+    ) {
+        var refusal: JournalError?
+        var isWaking = false
+        state.withLock { state in
+            if let failure = state.failure {
+                refusal = failure
+                return
+            }
+            guard !state.isClosing else {
+                refusal = .closed
+                return
+            }
+            guard state.pendingBytes + payload <= limits.pendingBytesMax || state.pending.isEmpty else {
+                refusal = JournalError(
+                    .overloaded, "\(state.pendingBytes) bytes already wait for the disk; try again later")
+                return
+            }
+            if state.pending.last.map({ $0.buffer.payloadCount + payload > limits.blockBytesMax }) ?? true {
+                let buffer = state.spare ?? PendingBuffer(capacity: min(limits.blockBytesMax, 256 << 10))
+                state.spare = nil
+                state.pending.append(PendingBlock(buffer: buffer))
+            }
+            let last = state.pending.count - 1
+            fill(state.pending[last].buffer)
+            state.pending[last].waiters.append(
+                PendingBlock.Waiter(continuation: continuation, index: state.pending[last].count))
+            state.pending[last].count += count
+            state.pendingBytes += payload
+            isWaking = state.isIdle
+            state.isIdle = false
+        }
+        if let refusal {
+            continuation.resume(returning: .failure(refusal))
+        } else if isWaking {
+            signal.wake()
+        }
+    }
+
+    // MARK: - The flushing thread
+
+    /// The thread's body: flushes until closed.
+    func run() {
+        var isMarkDue = limits.markDelayMilliseconds > 0
+        while true {
+            if flushNext() {
+                isMarkDue = limits.markDelayMilliseconds > 0
+                continue
+            }
+            let (isSleeping, isClosing) = state.withLock { state -> (Bool, Bool) in
+                guard state.pending.isEmpty else { return (false, false) }
+                guard !state.isClosing else { return (false, true) }
+                state.isIdle = true
+                return (true, false)
+            }
+            if isClosing { return finish() }
+            guard isSleeping else { continue }
+            if isMarkDue {
+                if !signal.wait(milliseconds: limits.markDelayMilliseconds) {
+                    isMarkDue = false
+                    mark()
+                }
+            } else {
+                signal.wait()
+            }
+        }
+    }
+
+    /// Takes the oldest pending block, writes and flushes it, and answers those who wait.
+    func flushNext() -> Bool {
+        guard
+            let block = state.withLock({ state -> PendingBlock? in
+                state.pending.isEmpty ? nil : state.pending.removeFirst()
+            })
+        else { return false }
+        let outcome = writer.withLock { writer -> Result<(first: UInt64, next: UInt64), JournalError> in
+            do throws(JournalError) {
+                let (first, begun) = try writer.write(block.buffer.block, count: block.count)
+                if let begun { segments.withLock { $0.append(begun) } }
+                return .success((first, writer.tail.next))
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch outcome {
+        case .success(let (first, next)):
+            durable.store(next, ordering: .releasing)
+            recycle(block) { _ in }
+            for waiter in block.waiters {
+                waiter.continuation.resume(returning: .success(first + UInt64(waiter.index)))
+            }
+            wakeFollowers()
+        case .failure(let error):
+            isFull.store(error.code == .full, ordering: .relaxed)
+            recycle(block) { if error.code != .full { $0.failure = error } }
+            for waiter in block.waiters { waiter.continuation.resume(returning: .failure(error)) }
+        }
+        return true
+    }
+
+    /// Writes a mark; a failure is kept and met by the next append.
+    func mark() {
+        do throws(JournalError) {
+            try writer.withLock { writer throws(JournalError) in try writer.mark() }
+        } catch {
+            state.withLock { $0.failure = error }
+        }
+    }
+
+    private func recycle(_ block: PendingBlock, _ body: (inout State) -> Void) {
+        let bytes = block.buffer.payloadCount
+        let isKept = block.buffer.bytes.count <= limits.blockBytesMax * 2
+        if isKept { block.buffer.reset() }
+        state.withLock { state in
+            state.pendingBytes -= bytes
+            if isKept { state.spare = block.buffer }
+            body(&state)
+        }
+    }
+
+    // MARK: - Closing
+
+    /// - Parameter continuation: resumed when all is flushed; nil when the last user of the journal is gone.
+    func beginClosing(_ continuation: UnsafeContinuation<Void, Never>?) {
+        let isClosed = state.withLock { state -> Bool in
+            if continuation == nil { state.isAbandoned = !state.isClosing }
+            state.isClosing = true
+            state.isIdle = false
+            if let continuation, !state.isClosed { state.closers.append(continuation) }
+            return state.isClosed
+        }
+        if isClosed { continuation?.resume() }
+        switch flushing {
+        case .byThread: signal.wake()
+        case .byHand:
+            guard continuation != nil, !isClosed else { return }
+            while flushNext() {}
+            finish()
+        }
+    }
+
+    /// The last thing that is done, after the last flush.
+    private func finish() {
+        if !state.withLock({ $0.isAbandoned }) { mark() }
+        let (closers, followers) = state.withLock { state in
+            let result = (state.closers, state.followers)
+            state.isClosed = true
+            state.closers = []
+            state.followers = [:]
+            return result
+        }
+        for follower in followers.values { follower.continuation.resume(throwing: JournalError.closed) }
+        for closer in closers { closer.resume() }
+    }
+
+    // MARK: - Following
+
+    func nextFollower() -> UInt64 { followerIDs.wrappingAdd(1, ordering: .relaxed).newValue }
+
+    func wait(from: UInt64, id: UInt64, _ continuation: UnsafeContinuation<UInt64, any Error>) {
+        let outcome = state.withLock { state -> Result<UInt64, any Error>? in
+            if state.cancelled.remove(id) != nil { return .failure(CancellationError()) }
+            // Read under the lock: the flushing thread stores it before it takes the lock to look for followers.
+            let durable = durable.load(ordering: .acquiring)
+            if durable > from { return .success(durable) }
+            if state.isClosed { return .failure(JournalError.closed) }
+            state.followers[id] = (from, continuation)
+            return nil
+        }
+        if let outcome { continuation.resume(with: outcome) }
+    }
+
+    func cancelWait(_ id: UInt64) {
+        let waiting = state.withLock { state in
+            let waiting = state.followers.removeValue(forKey: id)
+            if waiting == nil { state.cancelled.insert(id) }
+            return waiting
+        }
+        waiting?.continuation.resume(throwing: CancellationError())
+    }
+
+    /// Ends a wait, however it ended: a cancellation may have come too late for it.
+    func endWait(_ id: UInt64) { state.withLock { _ = $0.cancelled.remove(id) } }
+
+    private func wakeFollowers() {
+        let durable = durable.load(ordering: .acquiring)
+        let ready = state.withLock { state -> [UnsafeContinuation<UInt64, any Error>] in
+            guard !state.followers.isEmpty else { return [] }
+            let ready = state.followers.filter { $0.value.from < durable }
+            for id in ready.keys { state.followers[id] = nil }
+            return ready.values.map(\.continuation)
+        }
+        for continuation in ready { continuation.resume(returning: durable) }
+    }
+
+    // MARK: - Reading and trimming
+
+    func read(from: UInt64, bytesMax: Int) throws(JournalError) -> JournalBatch {
+        let end = durable.load(ordering: .acquiring)
+        let (first, segment) = segments.withLock { segments -> (UInt64, JournalSegment?) in
+            (segments.first?.header.first ?? 0, segments.last { $0.header.first <= from })
+        }
+        guard from >= first, let segment else {
+            throw JournalError(
+                .trimmed, "entry \(from) has been trimmed away, the first kept is \(first)", path: directory)
+        }
+        guard from < end else { return JournalBatch(first: from, entries: [], next: from) }
+        return try segment.read(from: from, durable: end, bytesMax: bytesMax)
+    }
+
+    func trim(before number: UInt64) throws(JournalError) {
+        // The writer's lock keeps two trims and a new segment apart.
+        try writer.withLock { _ throws(JournalError) in
+            let all = segments.withLock { $0 }
+            var count = 0
+            while count + 1 < all.count, all[count + 1].header.first <= number { count += 1 }
+            guard count > 0 else { return }
+            do throws(JournalDeviceError) {
+                try keep(all[count].header.first)
+                segments.withLock { $0.removeFirst(count) }
+                for segment in all[..<count] { try device.remove(segment.path) }
+                try device.syncDirectory(directory)
+            } catch {
+                throw .device(error.isNoSpace ? .full : .inputOutput, error)
+            }
+        }
+    }
+
+    /// Makes the number of the first kept entry durable.
+    private func keep(_ number: UInt64) throws(JournalDeviceError) {
+        let unfinished = directory + "/" + JournalFileNames.firstUnfinished
+        // A trim that failed may have left it.
+        do throws(JournalDeviceError) { try device.remove(unfinished) } catch {}
+        let file = try device.open(unfinished, create: true)
+        try file.writeAll(KeptMark.encoded(number), at: 0, path: unfinished)
+        try file.sync()
+        try device.rename(unfinished, to: directory + "/" + JournalFileNames.first)
+        try device.syncDirectory(directory)
+    }
+}

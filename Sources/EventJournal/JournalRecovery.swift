@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening the journal after whatever happened. The cases, one test for each row (JournalRecoveryTests):
+//
+//     found                                                  done
+//     nothing                                                a first segment is made
+//     unfinished files (`.new`)                              removed
+//     segments before the kept ones (an unfinished trim)     removed
+//     blocks to the end, zeros after                         opened as it is
+//     last segment: the block after the last whole one is    cut: the bytes are replaced by zeros
+//       cut, torn, or garbage, and nothing valid follows
+//     last segment: the same, but a valid block or a mark    error `damaged`: an acknowledged block is bad
+//       of this segment follows
+//     an earlier segment: any block bad, or its end lost     error `damaged`: the next segment proves it was acknowledged
+//     a segment header bad                                   error `damaged`: a segment has its name only when it is whole
+//     a segment between two others not there                 error `missing`
+//     the first segments not there, without a trim           error `missing`
+//     a segment of a later format version                    error `unknownVersion`
+//
+// Why a valid block after a bad one proves damage: a block is written only after the one before was flushed, and a mark
+// only after all blocks were. Why it cannot be by chance: blocks repeat their segment's salt, which no writer of entries
+// knows. What stays undecided: the very last block, when no mark was written behind it. See docs/journal-format.md.
+
+/// What opening found: the segments, and where the next block goes.
+struct RecoveredJournal {
+    var segments: [JournalSegment]
+    /// nil when there is no segment yet.
+    var tail: JournalTail?
+    /// Bytes of a torn tail that were cut.
+    var bytesCut: UInt64 = 0
+}
+
+/// Where the next block goes in the last segment.
+struct JournalTail {
+    /// Number of the next entry.
+    var next: UInt64
+    var offset: UInt64
+    /// The next block's chain value.
+    var chain: UInt32
+}
+
+struct JournalRecovery {
+    let directory: String
+    let device: any JournalDevice
+    let limits: JournalLimits
+
+    /// Bytes read at a time.
+    private static let windowBytes = 1 << 20
+
+    func run() throws(JournalError) -> RecoveredJournal {
+        let (numbers, kept) = try tidy()
+        var segments: [JournalSegment] = []
+        for number in numbers {
+            let path = directory + "/" + JournalFileNames.segment(number)
+            let segment = try JournalSegment.open(path, device: device, first: number)
+            if let before = segments.last {
+                guard let expected = segment.header.previousFirst, expected == before.header.first else {
+                    let lost = segment.header.previousFirst ?? before.header.first
+                    throw .missing(
+                        "a segment of the journal is not there",
+                        directory + "/" + JournalFileNames.segment(lost))
+                }
+            }
+            segments.append(segment)
+        }
+        guard let last = segments.last else {
+            guard kept == 0 else {
+                throw .missing(
+                    "the segment that begins the journal is not there",
+                    directory + "/" + JournalFileNames.segment(kept))
+            }
+            return RecoveredJournal(segments: [])
+        }
+        guard numbers.first == kept else {
+            throw .missing(
+                "the segment that begins the journal is not there", directory + "/" + JournalFileNames.segment(kept))
+        }
+        try verify(segments)
+        let (tail, lastBlock) = try walk(last, next: nil)
+        let bytesCut = try settle(last, tail, lastBlock)
+        last.setEnd(tail.offset)
+        return RecoveredJournal(segments: segments, tail: tail, bytesCut: bytesCut)
+    }
+
+    // MARK: - The folder
+
+    /// Removes what is unfinished.
+    ///
+    /// - Returns: first numbers of the segments in order, and of the first that is kept.
+    private func tidy() throws(JournalError) -> (numbers: [UInt64], kept: UInt64) {
+        let names: [String]
+        var keptBytes: [UInt8]?
+        let keptPath = directory + "/" + JournalFileNames.first
+        do throws(JournalDeviceError) {
+            names = try device.list(directory)
+            if names.contains(JournalFileNames.first) {
+                keptBytes = try device.open(keptPath, create: false).bytes(at: 0, count: 64)
+            }
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+        var kept: UInt64 = 0
+        if let keptBytes {
+            guard let number = KeptMark.number(keptBytes) else {
+                throw .damaged("the number of the first kept entry is damaged", keptPath, at: 0)
+            }
+            kept = number
+        }
+        do throws(JournalDeviceError) {
+            var isChanged = false
+            for name in names where JournalFileNames.isUnfinished(name) {
+                try device.remove(directory + "/" + name)
+                isChanged = true
+            }
+            var numbers: [UInt64] = []
+            for number in names.compactMap(JournalFileNames.number).sorted() {
+                if number >= kept {
+                    numbers.append(number)
+                } else {
+                    try device.remove(directory + "/" + JournalFileNames.segment(number))
+                    isChanged = true
+                }
+            }
+            // Also settles a rename whose flush failed in a former life.
+            if isChanged || !numbers.isEmpty { try device.syncDirectory(directory) }
+            return (numbers, kept)
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+    }
+
+    // MARK: - Blocks
+
+    /// Compares the checksums of all segments but the last, newest first, as far as the limit goes.
+    private func verify(_ segments: [JournalSegment]) throws(JournalError) {
+        var left = limits.verifiedAtOpenBytesMax
+        for index in stride(from: segments.count - 2, through: 0, by: -1) {
+            let size: UInt64
+            do throws(JournalDeviceError) {
+                size = try segments[index].file.size()
+            } catch {
+                throw .device(.inputOutput, error)
+            }
+            guard size <= left else { return }
+            left -= size
+            let (tail, _) = try walk(segments[index], next: segments[index + 1].header)
+            segments[index].setEnd(tail.offset)
+        }
+    }
+
+    /// Goes from block to block, from a segment's first to its last, comparing checksums.
+    ///
+    /// - Parameter next: header of the segment that follows; nil for the last, which may have a torn tail.
+    /// - Returns: where the next block would go, and where the last block is.
+    private func walk(
+        _ segment: JournalSegment, next: SegmentHeader?
+    ) throws(JournalError) -> (JournalTail, lastBlock: (offset: UInt64, count: Int)?) {
+        let size: UInt64
+        do throws(JournalDeviceError) {
+            size = try segment.file.size()
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+        var window = SegmentWindow(segment, limit: size, windowBytes: Self.windowBytes)
+        let alignment = segment.header.alignment
+        var tail = JournalTail(
+            next: segment.header.first, offset: UInt64(alignment), chain: segment.headerChain)
+        var lastBlock: (offset: UInt64, count: Int)?
+        while let (header, checksum) = try window.header(at: tail.offset) {
+            // A whole header with this salt, out of line, was written by us, but not here.
+            guard header.first == tail.next, header.chain == tail.chain else {
+                throw .damaged("a block stands out of its order", segment.path, at: tail.offset)
+            }
+            if header.isMark { break }
+            guard let payload = try window.payload(of: header, at: tail.offset) else { break }
+            let isWhole = window.bytes.withUnsafeBytes {
+                BlockPayload.forEach(UnsafeRawBufferPointer(rebasing: $0[payload]), count: header.count) { _ in }
+            }
+            guard isWhole else { throw .damaged("a block's entries do not add up", segment.path, at: tail.offset) }
+            segment.note(header.first, at: tail.offset)
+            lastBlock = (tail.offset, BlockHeader.byteCount + payload.count)
+            tail = JournalTail(
+                next: header.next, offset: tail.offset + header.stride(alignment), chain: checksum)
+        }
+        if let next {
+            guard tail.next == next.first, tail.chain == next.previousChain else {
+                throw .damaged(
+                    "the block of entry \(tail.next) is damaged or lost", segment.path, at: tail.offset)
+            }
+        }
+        return (tail, lastBlock)
+    }
+
+    /// Looks at what lies behind the last whole block of the last segment.
+    ///
+    /// - Returns: whether it is as it should be: zeros, or a mark and zeros.
+    /// - Throws: `damaged` when a later block or a mark is there, which proves that the bad one was acknowledged.
+    private func isTailClean(_ segment: JournalSegment, _ tail: JournalTail) throws(JournalError) -> Bool {
+        let size: UInt64
+        do throws(JournalDeviceError) {
+            size = try segment.file.size()
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+        guard tail.offset < size else { return true }
+        let alignment = UInt64(segment.header.alignment)
+        var window = SegmentWindow(segment, limit: size, windowBytes: Self.windowBytes)
+        var offset = tail.offset
+        var isClean = true
+        if let (header, _) = try window.header(at: offset), header.isMark {
+            let rest = offset + UInt64(BlockHeader.byteCount)
+            offset = min(offset + alignment, size)
+            if rest < offset { isClean = try window.isZero(rest..<offset) }
+        }
+        while offset < size {
+            let range = try window.range(at: offset, count: Int(min(UInt64(Self.windowBytes), size - offset)))
+            guard !range.isEmpty else { break }
+            let (isZero, isFollowed) = window.bytes.withUnsafeBytes { raw -> (Bool, Bool) in
+                let rest = UnsafeRawBufferPointer(rebasing: raw[range])
+                if rest.isZero { return (true, false) }
+                for position in stride(from: 0, through: rest.count - BlockHeader.byteCount, by: Int(alignment)) {
+                    guard rest.load32(position) == BlockHeader.magic else { continue }
+                    let block = UnsafeRawBufferPointer(rebasing: rest[position...])
+                    if let (header, _) = BlockHeader.decode(block, salt: segment.header.salt), header.first > tail.next
+                    {
+                        return (false, true)
+                    }
+                }
+                return (false, false)
+            }
+            if isFollowed {
+                throw .damaged(
+                    "the block of entry \(tail.next) is damaged, but a later one is whole", segment.path,
+                    at: tail.offset)
+            }
+            if !isZero { isClean = false }
+            offset += UInt64(range.count)
+        }
+        return isClean
+    }
+
+    /// Makes the end of the last segment what the writer needs: the last block surely on the disk, zeros behind it.
+    ///
+    /// The last block is written anew: when a flush fails, the kernel may keep a page that never reached the disk and call
+    /// it clean, so that another flush alone would succeed without writing it.
+    ///
+    /// - Returns: the bytes that were cut.
+    private func settle(
+        _ segment: JournalSegment, _ tail: JournalTail, _ lastBlock: (offset: UInt64, count: Int)?
+    ) throws(JournalError) -> UInt64 {
+        let isClean = try isTailClean(segment, tail)
+        do throws(JournalDeviceError) {
+            let file = segment.file
+            let size = try file.size()
+            var bytesCut: UInt64 = 0
+            if !isClean {
+                bytesCut = size > tail.offset ? size - tail.offset : 0
+                try file.truncate(min(size, tail.offset))
+            }
+            if let lastBlock {
+                let bytes = try file.bytes(at: lastBlock.offset, count: lastBlock.count)
+                try file.writeAll(bytes, at: lastBlock.offset, path: segment.path)
+            }
+            if !isClean, size > tail.offset {
+                // Room for what was allocated before; without it the next writes only take longer.
+                do throws(JournalDeviceError) { try file.allocate(size) } catch  where error.isNoSpace {}
+            }
+            try file.sync()
+            return bytesCut
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+    }
+}
+
+/// The `first` file: the number of the first kept entry in 20 digits, a space, and 8 hexadecimal digits of the CRC-32C of
+/// the 20, then a line feed.
+enum KeptMark {
+    static func encoded(_ number: UInt64) -> [UInt8] {
+        let digits = Array(JournalFileNames.segment(number).utf8.prefix(20))
+        let checksum = String(digits.withUnsafeBytes { CRC32C.checksum($0) }, radix: 16)
+        return digits + Array((" " + String(repeating: "0", count: 8 - checksum.utf8.count) + checksum + "\n").utf8)
+    }
+
+    static func number(_ bytes: [UInt8]) -> UInt64? {
+        guard bytes.count == 30, let number = UInt64(String(decoding: bytes.prefix(20), as: UTF8.self)),
+            encoded(number) == bytes
+        else { return nil }
+        return number
+    }
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import AWSWire
+internal import Capture
+internal import EventHistory
+internal import EventJournal
+internal import Glibc
+internal import Identity
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import Objects
+internal import ServiceLifecycle
+internal import Storage
+internal import Trails
+internal import UnixSignals
+
+/// The process: opens the rooms in arrow order, serves, and closes them in reverse.
+package enum CairnServer {
+    /// Runs until SIGTERM or SIGINT, then finishes the requests in flight, flushes and returns.
+    ///
+    /// - Parameters:
+    ///   - isRecording: off only in the benchmark that measures what recording costs.
+    ///   - announce: prints a line for the person who started it; never a secret.
+    /// - Throws: whatever keeps it from starting, with a text that names the file and says what can be done.
+    package static func run(
+        _ configuration: ServerConfiguration, isRecording: Bool = true,
+        announce: @escaping @Sendable (String) -> Void
+    ) async throws {
+        let folder = try DataFolder.open(configuration.dataFolder)
+        defer { folder.close() }
+        let house = try await House.open(configuration, folder, isRecording: isRecording)
+        do {
+            try await house.serve(announce: announce)
+        } catch {
+            await house.close()
+            throw error
+        }
+        await house.close()
+    }
+}
+
+/// All rooms, wired; this file is the wiring diagram.
+private struct House: Sendable {
+    let configuration: ServerConfiguration
+    let folder: DataFolder
+    let logger: Logger
+    let catalog: Catalog
+    let journal: Journal
+    let history: History
+    let recorder: Recorder
+    let objects: ObjectService
+    let trails: TrailService
+    let delivery: Delivery
+    let digests: DigestChore
+    let signingKeys: SigningKeys
+    let gate: Gate
+    let account: FirstAccount
+
+    private static let settledKey = CatalogKey("recorder", "settled")
+
+    static func open(
+        _ configuration: ServerConfiguration, _ folder: DataFolder, isRecording: Bool
+    ) async throws -> House {
+        let clock = SystemTime.now
+        let random = SystemRandom.bytes
+        var logger = Logger(label: "cairn") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = configuration.logLevel
+
+        try folder.checkComplete()
+        let catalog = try Catalog(path: folder.catalog)
+        let isFirstStart = try await !FirstAccount.exists(in: catalog)
+        let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
+        let account = try await FirstAccount.open(catalog, secret, randomBytes: random, now: clock())
+
+        let journal = try Journal.open(
+            directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(),
+            clock: { clock().milliseconds })
+        let settled = try await settle(journal, catalog)
+        if settled > 0 {
+            logger.warning(
+                "calls were under way when the server stopped; recorded as unknown", metadata: ["count": "\(settled)"])
+        }
+        let history = try History.open(
+            directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
+            clock: { clock().milliseconds })
+
+        let identifiers = Identifiers(randomBytes: random)
+        let recorder = Recorder(
+            journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
+            isRecording: isRecording)
+        let objects = try await ObjectService.open(
+            catalog: catalog, directory: folder.objects, baseHosts: configuration.s3Hosts, clock: clock,
+            randomBytes: random, fault: { _ in nil })
+        let bucket = TrailBucket(objects: objects)
+        let signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)
+        let delivery = Delivery(
+            catalog: catalog, journal: journal, bucket: bucket, clock: clock, limits: Delivery.Limits(), logger: logger)
+        let digests = DigestChore(
+            catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock,
+            interval: configuration.digestInterval.milliseconds, limits: DigestChore.Limits(), logger: logger)
+        let trails = TrailService(
+            catalog: catalog, journal: journal, bucket: bucket, search: { try await history.search($0) },
+            signingKeys: signingKeys,
+            delivery: delivery, digests: digests, clock: clock, randomBytes: random)
+        let intake = EventIntake(
+            journal: journal, known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
+
+        let gate = Gate(
+            directory: ServiceDirectory([
+                trails.service, objects.service, IdentityService().service, intake.service,
+            ]),
+            credentials: Credentials(catalog: catalog, rootSecret: secret), authorizer: Authorizer(),
+            recorder: recorder, identifiers: identifiers, firstAccount: account.accountID,
+            homeRegion: configuration.region, trustedProxies: configuration.trustedProxies,
+            isReady: { journal.isWritable }, clock: clock, logger: logger)
+        return House(
+            configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
+            history: history, recorder: recorder, objects: objects, trails: trails, delivery: delivery,
+            digests: digests, signingKeys: signingKeys, gate: gate, account: account)
+    }
+
+    /// Closes the intents of calls that a crash cut off.
+    private static func settle(_ journal: Journal, _ catalog: Catalog) async throws -> Int {
+        let saved = try await catalog.read { (snapshot) throws(AWSError) in try snapshot.get(settledKey)?.value }
+        let from = saved.flatMap { UInt64(String(decoding: $0, as: UTF8.self)) } ?? 0
+        return try await Recorder.settle(journal, from: from)
+    }
+
+    private func noteSettled() async {
+        let number = Array(String(recorder.settledNumber).utf8)
+        do throws(AWSError) {
+            try await catalog.write { (transaction) throws(AWSError) in try transaction.put(Self.settledKey, number) }
+        } catch {
+            logger.error("the recorder's position could not be saved", metadata: ["cause": "\(error.cause ?? "")"])
+        }
+    }
+
+    func serve(announce: @escaping @Sendable (String) -> Void) async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        defer { group.shutdownGracefully { _ in } }
+        let host = configuration.listenHost
+        let door = Background { [self] in
+            try await HTTPDoor.serve(
+                host: host, port: configuration.listenPort, limits: DoorLimits(), logger: logger, group: group,
+                responder: gate
+            ) { port in
+                let endpoint = "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+                do {
+                    try folder.note(.endpoint, endpoint)
+                    try folder.note(.region, configuration.region)
+                } catch {
+                    logger.error("\(error)")
+                }
+                announce("cairn is ready at \(endpoint)")
+                announce("account \(account.accountID), region \(configuration.region), data in \(folder.path)")
+                announce("to use it: eval \"$(cairn env --data \(folder.path))\"; aws sts get-caller-identity")
+            }
+        }
+        // Graceful shutdown goes from the last to the first: the door stops before what it feeds.
+        let services: [any ServiceLifecycle.Service] = [
+            Background { await untilShutdown { await housekeeping() } },
+            Background {
+                await untilShutdown {
+                    try? await history.run(pause: { try await Self.sleep(200) }) { problem in
+                        logger.error("event history fell behind", metadata: ["cause": "\(problem)"])
+                    }
+                }
+            },
+            Background { await untilShutdown { await signingKeys.run(sleep: Self.sleep) } },
+            Background { await untilShutdown { await digests.run(sleep: Self.sleep) } },
+            Background {
+                await untilShutdown {
+                    await delivery.run(interval: configuration.deliveryInterval.milliseconds, sleep: Self.sleep)
+                }
+            },
+            door,
+        ]
+        var group2 = ServiceGroupConfiguration(
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
+        group2.maximumGracefulShutdownDuration = .seconds(60)
+        try await ServiceGroup(configuration: group2).run()
+    }
+
+    /// The life-cycle library tells much that only its authors want to know.
+    private var quiet: Logger {
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .error)
+        return quiet
+    }
+
+    /// Summaries of unproven calls each second; positions, journal and stray files each minute.
+    private func housekeeping() async {
+        do { try await objects.sweep() } catch { logger.error("sweep failed", metadata: ["cause": "\(error)"]) }
+        var seconds = 0
+        while !Task.isCancelled {
+            do { try await Self.sleep(1000) } catch { return }
+            await recorder.flushUnproven(isForced: false)
+            seconds += 1
+            guard seconds % 60 == 0 else { continue }
+            await noteSettled()
+            trimJournal()
+        }
+    }
+
+    /// Removes journal segments that history has sealed, delivery has passed and the recorder has settled.
+    private func trimJournal() {
+        let kept = min(history.status.sealedThrough, delivery.positionKept, recorder.settledNumber)
+        do {
+            try journal.trim(before: kept)
+        } catch {
+            logger.error("the journal could not be trimmed", metadata: ["cause": "\(error)"])
+        }
+    }
+
+    func close() async {
+        await recorder.flushUnproven(isForced: true)
+        await delivery.flush()
+        await noteSettled()
+        await history.close()
+        await journal.close()
+        do { try catalog.close() } catch { logger.error("the catalog did not close", metadata: ["cause": "\(error)"]) }
+    }
+
+    private static let sleep: @Sendable (Int64) async throws -> Void = { milliseconds in
+        try await Task.sleep(for: .milliseconds(milliseconds))
+    }
+}
+
+/// Runs the body, and cancels it when the server shuts down.
+private func untilShutdown(_ body: @escaping @Sendable () async -> Void) async {
+    await withTaskGroup(of: Void.self) { group in
+        group.addTask { await body() }
+        group.addTask { try? await gracefulShutdown() }
+        await group.next()
+        group.cancelAll()
+    }
+}
+
+private struct Background: ServiceLifecycle.Service {
+    let body: @Sendable () async throws -> Void
+
+    init(_ body: @escaping @Sendable () async throws -> Void) { self.body = body }
+
+    func run() async throws { try await body() }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSWire
+package import Policies
+
+/// A bucket's policy document, checked by S3's rules.
+struct BucketPolicy: Sendable {
+    let document: PolicyDocument
+
+    /// Reads a document that is to become the bucket's.
+    ///
+    /// - Throws: `MalformedPolicy` (400) in S3's words, `PolicyTooLarge` (400).
+    init(_ text: [UInt8], of bucket: String) throws(AWSError) {
+        do throws(PolicyError) {
+            try PolicySizeLimit.bucket.check(size: text.count, kind: .resource(.s3))
+            document = try PolicyDocument.parse(text, as: .resource(.s3), name: bucket)
+            try BucketRules.validateBucketPolicy(document, bucket: bucket)
+        } catch {
+            throw AWSError(error.code, error.message, cause: "byte \(error.position): \(error.detail)")
+        }
+    }
+
+    /// Reads the document that the bucket has.
+    init(stored text: String, of bucket: String) throws(AWSError) {
+        do throws(PolicyError) {
+            document = try PolicyDocument.parse(stored: Array(text.utf8), as: .resource(.s3), name: bucket)
+        } catch {
+            throw .objectFault("the stored policy of bucket `\(bucket)` cannot be read: \(error.detail)")
+        }
+    }
+
+    /// Whether the document opens the bucket to everyone (S3 User Guide, "The meaning of public").
+    var isPublic: Bool { document.isPublic }
+}
+
+/// A service that writes to a bucket in its own name, as its bucket policies see it.
+package struct ServicePut: Sendable, Equatable {
+    /// For example `cloudtrail.amazonaws.com`.
+    package var principal: String
+    /// The resource for which the service acts (`aws:SourceArn`), for example a trail.
+    package var sourceARN: String
+    /// The account of that resource (`aws:SourceAccount`).
+    package var sourceAccount: String
+
+    package init(principal: String, sourceARN: String, sourceAccount: String) {
+        self.principal = principal
+        self.sourceARN = sourceARN
+        self.sourceAccount = sourceAccount
+    }
+}
+
+/// What an object that a service puts carries besides its bytes.
+package struct ServicePutHeaders: Sendable, Equatable {
+    package var contentType: String
+    package var contentEncoding: String?
+    /// The canned ACL that the service sends, which policies see as `s3:x-amz-acl`.
+    package var acl: String?
+    /// User metadata, names without `x-amz-meta-`, in lower case.
+    package var metadata: [WireHeader]
+
+    package init(
+        contentType: String, contentEncoding: String? = nil, acl: String? = nil, metadata: [WireHeader] = []
+    ) {
+        self.contentType = contentType
+        self.contentEncoding = contentEncoding
+        self.acl = acl
+        self.metadata = metadata
+    }
+}
+
+extension ObjectService {
+    /// The bucket of that name, nil where there is none.
+    package func bucket(named name: String) async throws(AWSError) -> BucketRecord? { buckets[name] }
+
+    /// Decides by the bucket's policy alone whether a service may do something in its own name.
+    ///
+    /// - Parameters:
+    ///   - action: with its prefix: `s3:PutObject`, `s3:GetBucketAcl`.
+    ///   - key: the object's key; nil for actions on the bucket itself.
+    ///   - acl: the canned ACL that the service would send.
+    /// - Returns: the decision; also where the bucket has no policy, which is an implicit deny.
+    /// - Throws: `NoSuchBucket` (404), `InternalError` where the stored policy is damaged.
+    package func decide(
+        service: ServicePut, action: String, bucket name: String, key: String?, acl: String?
+    ) async throws(AWSError) -> Decision {
+        guard let bucket = buckets[name] else { throw .noSuchBucket(name) }
+        let access = ServiceAccess(
+            service: service.principal, action: action, resource: key.map { bucket.arn(of: $0) } ?? bucket.arn,
+            resourceAccount: bucket.ownerAccount, sourceARN: service.sourceARN, sourceAccount: service.sourceAccount,
+            acl: acl,
+            context: [
+                "aws:CurrentTime": ContextValue(now.iso8601), "aws:EpochTime": ContextValue(String(now.seconds)),
+            ])
+        let policy = try bucket.policy.map { (text) throws(AWSError) in try BucketPolicy(stored: text, of: name) }
+        return PolicyEvaluation.decide(access, resourcePolicy: policy?.document)
+    }
+
+    /// Puts an object in a service's own name, if the bucket's policy lets it. What is there under the key is replaced,
+    /// so that the call may be repeated.
+    ///
+    /// - Throws: `NoSuchBucket` (404), `AccessDenied` (403), `ServiceUnavailable` (503) where the disk refuses; nothing
+    ///   was changed then.
+    package func putObject(
+        asService service: ServicePut, bucket name: String, key: String, body: [UInt8], headers: ServicePutHeaders
+    ) async throws(AWSError) {
+        let decision = try await decide(
+            service: service, action: "s3:PutObject", bucket: name, key: key, acl: headers.acl)
+        guard decision.isAllowed else {
+            throw .objectAccessDenied(
+                decision.message(caller: service.principal, resource: "\"arn:aws:s3:::\(name)/\(key)\""))
+        }
+        let checkedKey = try ObjectPlace.checked(key)
+        var intake = ObjectIntake(files, demand: ChecksumDemand())
+        let record: ObjectRecord
+        do throws(AWSError) {
+            let taken = try await intake.finish(with: body)
+            var stored = [WireHeader("content-type", headers.contentType)]
+            if let encoding = headers.contentEncoding { stored.append(WireHeader("content-encoding", encoding)) }
+            record = ObjectRecord(
+                file: intake.file.id, size: taken.size, etag: taken.etag, modified: now, headers: stored,
+                metadata: headers.metadata, checksum: taken.checksum)
+        } catch {
+            await intake.abandon()
+            throw error
+        }
+        try await commit(record, in: name, key: checkedKey, on: WriteConditions(), file: intake.file)
+    }
+}

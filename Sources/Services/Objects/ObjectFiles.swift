@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where the bytes of objects lie.
+//
+//     DIR/incoming/ID        being written; nobody refers to it, so whatever a crash leaves here is removed at start
+//     DIR/xx/ID              complete and flushed; xx are the first two of the 32 hexadecimal digits of ID
+//
+// A file is written once and never changed. The catalog's object document names its file; a replaced file is removed
+// after the transaction that replaced it, while readers go on reading through their open descriptor. A crash between a
+// file and its transaction leaves a file that no document names: `sweep` removes it.
+
+internal import Dispatch
+internal import Glibc
+internal import NIOCore
+internal import Synchronization
+
+/// One step on the disk, before which a fault may be put.
+package enum FileStep: Sendable, Equatable, CaseIterable {
+    case createFile, writeFile, flushFile, renameFile, flushFolder, removeFile, openFile, readFile, listFolder
+}
+
+/// Decides whether a step fails: the error number to fail with, or nil to go on. The real disk has none.
+package typealias FileFault = @Sendable (FileStep) -> Int32?
+
+/// A step on the disk failed.
+package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
+    /// What was being done.
+    package let step: FileStep
+    /// The file or folder it was done to.
+    package let path: String
+    /// The system's error number; 0 where the file is shorter than its document says.
+    package let number: Int32
+
+    /// Whether the file that was to be opened does not exist.
+    package var isMissing: Bool { step == .openFile && number == ENOENT }
+
+    /// Whether the disk cannot take more, as opposed to a fault of ours.
+    package var isRefusalOfDisk: Bool { [ENOSPC, EDQUOT, EIO, EROFS, EMFILE, ENFILE].contains(number) }
+
+    /// The operator's text.
+    package var description: String {
+        let reason = number == 0 ? "the file is shorter than its object" : String(cString: strerror(number))
+        return "object file `\(path)`: \(step) failed: \(reason)"
+    }
+}
+
+/// The folder of object files. All blocking work runs on queues of its own, never on the cooperative pool.
+final class ObjectFiles: Sendable {
+    enum Limits {
+        /// Bytes read or written in one step; also what one transfer holds in memory.
+        static let pieceBytes = 128 * 1024
+        /// Queues for blocking work; each open file stays on one of them.
+        static let queues = 8
+    }
+
+    private let directory: String
+    private let fault: FileFault
+    private let randomBytes: @Sendable (Int) -> [UInt8]
+    private let queues: [DispatchQueue]
+    private let turn = Atomic<Int>(0)
+    /// Files that calls in flight are writing or about to commit; the sweep leaves them alone.
+    private let pending = Mutex<Set<String>>([])
+
+    /// Makes the folders and removes what a crash left in `incoming`.
+    init(
+        directory: String, randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
+    ) throws(ObjectFileError) {
+        self.directory = directory
+        self.fault = fault
+        self.randomBytes = randomBytes
+        queues = (0..<Limits.queues).map { DispatchQueue(label: "cairn.objects.\($0)") }
+        try Self.makeFolder(directory)
+        try Self.makeFolder(directory + "/incoming")
+        for first in 0..<256 { try Self.makeFolder(directory + "/" + hexadecimal([UInt8(first)])) }
+        try flushFolder(directory)
+        for name in try names(in: directory + "/incoming") { unlink(directory + "/incoming/" + name) }
+    }
+
+    private static func makeFolder(_ path: String) throws(ObjectFileError) {
+        guard mkdir(path, 0o700) != 0, errno != EEXIST else { return }
+        throw ObjectFileError(step: .createFile, path: path, number: errno)
+    }
+
+    // MARK: Writing
+
+    /// Chooses the name of a new file and holds it until `release`.
+    func newFile() -> ObjectFile {
+        let id = hexadecimal(randomBytes(16))
+        pending.withLock { _ = $0.insert(id) }
+        let lane = turn.add(1, ordering: .relaxed).newValue
+        return ObjectFile(id: id, lane: Int(UInt(bitPattern: lane) % UInt(queues.count)))
+    }
+
+    /// Creates the file where it is not open yet, and writes a piece at an offset.
+    func write(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) async throws(ObjectFileError) {
+        try await run(file.lane) { () throws(ObjectFileError) in
+            try self.create(file)
+            try self.append(piece, at: offset, to: file)
+        }
+    }
+
+    /// Writes the last piece, flushes the file, puts it in its place and flushes the folder.
+    func complete(_ file: ObjectFile, with piece: [UInt8], at offset: Int64) async throws(ObjectFileError) {
+        try await run(file.lane) { () throws(ObjectFileError) in
+            try self.create(file)
+            try self.append(piece, at: offset, to: file)
+            let incoming = self.incomingPath(file.id)
+            try self.check(.flushFile, incoming)
+            guard fdatasync(file.descriptor) == 0 else { throw self.failure(.flushFile, incoming) }
+            file.close()
+            try self.check(.renameFile, incoming)
+            guard rename(incoming, self.path(file.id)) == 0 else { throw self.failure(.renameFile, incoming) }
+            try self.flushFolder(self.folder(file.id))
+        }
+    }
+
+    /// Removes whatever there is of a file that will not be committed.
+    func abandon(_ file: ObjectFile) async {
+        try? await run(file.lane) { () throws(ObjectFileError) in
+            file.close()
+            unlink(self.incomingPath(file.id))
+            unlink(self.path(file.id))
+        }
+        release(file)
+    }
+
+    /// Ends the hold on the name: the catalog now says whether the file is of use.
+    func release(_ file: ObjectFile) {
+        pending.withLock { _ = $0.remove(file.id) }
+    }
+
+    /// Removes a file that no document names any more. A failure leaves it to the sweep.
+    func remove(_ id: String) async {
+        let lane = Int(UInt(bitPattern: id.hashValue) % UInt(queues.count))
+        try? await run(lane) { () throws(ObjectFileError) in
+            try self.check(.removeFile, self.path(id))
+            unlink(self.path(id))
+        }
+    }
+
+    private func create(_ file: ObjectFile) throws(ObjectFileError) {
+        guard file.descriptor < 0 else { return }
+        let incoming = incomingPath(file.id)
+        try check(.createFile, incoming)
+        let descriptor = Glibc.open(incoming, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw failure(.createFile, incoming) }
+        file.adopt(descriptor)
+    }
+
+    private func append(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) throws(ObjectFileError) {
+        guard !piece.isEmpty else { return }
+        let path = incomingPath(file.id)
+        try check(.writeFile, path)
+        var written = 0
+        while written < piece.count {
+            let count = piece.withUnsafeBytes { bytes in
+                pwrite(
+                    file.descriptor, bytes.baseAddress?.advanced(by: written), bytes.count - written,
+                    off_t(offset) + off_t(written))
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw failure(.writeFile, path) }
+            written += count
+        }
+    }
+
+    // MARK: Reading
+
+    /// Opens a file; it can be read to its end even if it is replaced meanwhile.
+    func open(_ id: String) async throws(ObjectFileError) -> ObjectFile {
+        let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
+        return try await run(lane) { () throws(ObjectFileError) in
+            let path = self.path(id)
+            try self.check(.openFile, path)
+            let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw self.failure(.openFile, path) }
+            let file = ObjectFile(id: id, lane: lane)
+            file.adopt(descriptor)
+            return file
+        }
+    }
+
+    /// Reads exactly `count` bytes.
+    func read(_ file: ObjectFile, at offset: Int64, count: Int) async throws(ObjectFileError) -> ByteBuffer {
+        try await run(file.lane) { () throws(ObjectFileError) in
+            let path = self.path(file.id)
+            try self.check(.readFile, path)
+            var buffer = ByteBufferAllocator().buffer(capacity: count)
+            while buffer.readableBytes < count {
+                let taken = buffer.readableBytes
+                var number: Int32 = 0
+                let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count - taken) { space in
+                    let result = pread(file.descriptor, space.baseAddress, count - taken, off_t(offset) + off_t(taken))
+                    if result < 0 { number = errno }
+                    return max(0, result)
+                }
+                if got > 0 || number == EINTR { continue }
+                throw ObjectFileError(step: .readFile, path: path, number: number)
+            }
+            return buffer
+        }
+    }
+
+    // MARK: Sweeping
+
+    /// Removes the files that no document names. Calls may go on meanwhile.
+    ///
+    /// - Parameter isNamed: tells which of these files the catalog names.
+    /// - Returns: how many were removed.
+    func sweep<Failure: Error>(
+        named: (_ ids: [String]) async throws(Failure) -> Set<String>
+    ) async throws -> Int {
+        var removed = 0
+        for first in 0..<256 {
+            let folder = directory + "/" + hexadecimal([UInt8(first)])
+            let ids = try await run(0) { () throws(ObjectFileError) in try self.names(in: folder) }
+            // The hold is looked at after the listing and before the catalog: a call that commits in between has put its
+            // document before it lets go.
+            let candidates = pending.withLock { held in ids.filter { !held.contains($0) } }
+            guard !candidates.isEmpty else { continue }
+            let known = try await named(candidates)
+            for id in candidates where !known.contains(id) {
+                try await run(0) { () throws(ObjectFileError) in
+                    try self.check(.removeFile, folder)
+                    unlink(folder + "/" + id)
+                }
+                removed += 1
+            }
+        }
+        return removed
+    }
+
+    private func names(in folder: String) throws(ObjectFileError) -> [String] {
+        try check(.listFolder, folder)
+        guard let stream = opendir(folder) else { throw failure(.listFolder, folder) }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    // MARK: Details
+
+    private func folder(_ id: String) -> String { directory + "/" + id.prefix(2) }
+    private func path(_ id: String) -> String { folder(id) + "/" + id }
+    private func incomingPath(_ id: String) -> String { directory + "/incoming/" + id }
+
+    private func flushFolder(_ path: String) throws(ObjectFileError) {
+        try check(.flushFolder, path)
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(.flushFolder, path) }
+        defer { Glibc.close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw failure(.flushFolder, path) }
+    }
+
+    private func check(_ step: FileStep, _ path: String) throws(ObjectFileError) {
+        if let number = fault(step) { throw ObjectFileError(step: step, path: path, number: number) }
+    }
+
+    private func failure(_ step: FileStep, _ path: String) -> ObjectFileError {
+        ObjectFileError(step: step, path: path, number: errno)
+    }
+
+    private func run<Value: Sendable>(
+        _ lane: Int, _ body: @escaping @Sendable () throws(ObjectFileError) -> Value
+    ) async throws(ObjectFileError) -> Value {
+        let result: Result<Value, ObjectFileError> = await withCheckedContinuation { continuation in
+            queues[lane].async { continuation.resume(returning: Result(catching: body)) }
+        }
+        return try result.get()
+    }
+}
+
+/// A file of the store: its name, the queue it is used on, and its descriptor, closed with the last reference.
+final class ObjectFile: Sendable {
+    let id: String
+    let lane: Int
+    private let number = Atomic<Int32>(-1)
+
+    init(id: String, lane: Int) {
+        self.id = id
+        self.lane = lane
+    }
+
+    deinit { close() }
+
+    /// Negative while the file is not open.
+    var descriptor: Int32 { number.load(ordering: .acquiring) }
+
+    func adopt(_ descriptor: Int32) { number.store(descriptor, ordering: .releasing) }
+
+    func close() {
+        let open = number.exchange(-1, ordering: .acquiringAndReleasing)
+        if open >= 0 { Glibc.close(open) }
+    }
+}
+
+/// Lower-case hexadecimal digits.
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    var text: [UInt8] = []
+    for byte in bytes {
+        text.append(digits[Int(byte >> 4)])
+        text.append(digits[Int(byte & 15)])
+    }
+    return String(decoding: text, as: UTF8.self)
+}

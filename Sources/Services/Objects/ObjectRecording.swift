@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What an event shows of an S3 call.
+// Source: CloudTrail User Guide, "CloudTrail record contents"; S3 User Guide, "Amazon S3 CloudTrail events"; the shape of
+// published records: bucketName, key and Host, each query parameter under its own spelling, listed x-amz headers, and
+// documents as nested JSON under their root element's name.
+
+internal import AWSWire
+
+enum ObjectRecording {
+    /// The request parameters of any call.
+    static func parameters(_ request: OperationRequest) -> WireValue {
+        var shown = WireStructure()
+        append(request, to: &shown)
+        return .structure(shown)
+    }
+
+    /// The request parameters of a call whose body is the XML document `root`.
+    static func parameters(document root: String) -> @Sendable (OperationRequest) -> WireValue {
+        { request in
+            var shown = WireStructure()
+            shown.append(root, ifPresent: request.parameters[root].map(natural))
+            append(request, to: &shown)
+            return .structure(shown)
+        }
+    }
+
+    /// The request parameters of PutBucketPolicy; a body that is no JSON is not shown.
+    static func parametersOfPolicy(_ request: OperationRequest) -> WireValue {
+        var shown = WireStructure()
+        if request.bytes.count <= ObjectService.Limits.policyBytes, let policy = try? WireValue(json: request.bytes) {
+            shown.append("bucketPolicy", policy)
+        }
+        append(request, to: &shown)
+        return .structure(shown)
+    }
+
+    private static func append(_ request: OperationRequest, to shown: inout WireStructure) {
+        shown.append("bucketName", ifPresent: request.parameters["Bucket"])
+        shown.append("key", ifPresent: request.parameters["Key"])
+        shown.append("Host", ifPresent: request.http.header("host").map { .string($0) })
+        for item in request.http.query where !isSecret(item.name) && shown[item.name] == nil {
+            shown.append(item.name, .string(item.value))
+        }
+        for header in request.http.headers where isShown(header.name) && shown[header.name] == nil {
+            shown.append(header.name, .string(header.value))
+        }
+    }
+
+    /// Signatures and keys never enter an event, whatever the spelling. User metadata does not either.
+    private static func isSecret(_ name: String) -> Bool {
+        let name = name.lowercased()
+        return secrets.contains(name) || name.hasPrefix("x-amz-meta-") || name.contains("customer-key")
+    }
+
+    private static let secrets: Set<String> = [
+        "x-amz-signature", "x-amz-credential", "x-amz-security-token", "signature", "awsaccesskeyid", "x-amz-mfa",
+    ]
+
+    private static func isShown(_ name: String) -> Bool {
+        name.hasPrefix("x-amz-") && !isSecret(name) && !transport.contains(name)
+    }
+
+    /// Headers of the signature and the transport, which say nothing about what was asked.
+    private static let transport: Set<String> = [
+        "x-amz-date", "x-amz-content-sha256", "x-amz-decoded-content-length", "x-amz-trailer", "x-amz-user-agent",
+        "x-amz-id-2", "x-amz-request-id", "x-amz-te",
+    ]
+
+    /// XML text that looks like a boolean or a number becomes one; repeated elements become a list.
+    private static func natural(_ value: WireValue) -> WireValue {
+        switch value {
+        case .string("true"): return .bool(true)
+        case .string("false"): return .bool(false)
+        case .string(let text):
+            guard let number = Int64(text), String(number) == text else { return value }
+            return .integer(number)
+        case .structure(let structure):
+            var shown = WireStructure()
+            for member in structure.members {
+                let item = natural(member.value)
+                switch shown[member.name] {
+                case nil: shown.append(member.name, item)
+                case .list(let items)?: shown[member.name] = .list(items + [item])
+                case .some(let first): shown[member.name] = .list([first, item])
+                }
+            }
+            return .structure(shown)
+        default: return value
+        }
+    }
+}
+
+/// The resources that are authorized and recorded.
+extension ObjectService {
+    static func bucketResource(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
+        -> [ResourceReference]
+    {
+        guard let name = request.parameters["Bucket"]?.asString else { return [] }
+        return [
+            ResourceReference(
+                type: "AWS::S3::Bucket", arn: "arn:aws:s3:::\(name)", accountID: service.buckets[name]?.ownerAccount)
+        ]
+    }
+
+    static func objectResource(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
+        -> [ResourceReference]
+    {
+        guard let name = request.parameters["Bucket"]?.asString, let key = request.parameters["Key"]?.asString else {
+            return []
+        }
+        return [ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(key)")]
+            + bucketResource(service, request, call)
+    }
+
+    /// All objects under the request's prefix, and the bucket.
+    static func prefixResource(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
+        -> [ResourceReference]
+    {
+        guard let name = request.parameters["Bucket"]?.asString else { return [] }
+        let prefix = request.http.queryValue("prefix") ?? ""
+        return [ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(prefix)", isPrefix: true)]
+            + bucketResource(service, request, call)
+    }
+}

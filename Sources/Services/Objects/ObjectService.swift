@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSWire
+internal import Policies
+package import Storage
+
+/// S3: buckets, their policies, and objects.
+///
+/// Buckets are kept in memory as well as in the catalog, because authorization and recording ask for a bucket's owner on
+/// each call; objects are looked up in the catalog. Every object is owned by its bucket's owner (S3's default since
+/// 2023, bucket owner enforced), and all four settings of S3's public access block hold.
+package final class ObjectService: Sendable {
+    /// Every bound of the room.
+    package enum Limits {
+        /// Bytes of an object that is put in one piece, and of the source of a copy: 5 GiB.
+        package static let objectBytes: Int64 = 5 << 30
+        /// Bytes of a key in UTF-8.
+        package static let keyBytes = 1024
+        /// Bytes of user metadata, names and values together.
+        package static let metadataBytes = 2048
+        /// Buckets of an account.
+        package static let buckets = 10_000
+        /// Keys and common prefixes of one page of a listing, and keys of one DeleteObjects.
+        package static let pageKeys = 1000
+        /// Bytes of the document of DeleteObjects.
+        package static let deleteDocumentBytes = 4 << 20
+        /// Bytes of a bucket policy.
+        package static let policyBytes = 20 * 1024
+    }
+
+    /// All operations that are built.
+    package static let operations: [Operation<ObjectService>] =
+        bucketOperations + policyOperations + listingOperations + objectOperations
+
+    let catalog: Catalog
+    let files: ObjectFiles
+    let buckets: BucketTable
+    let clock: Clock
+    private let baseHosts: [String]
+
+    /// Opens the room: makes its folder, removes what a crash left half-written, and reads the buckets.
+    ///
+    /// - Parameters:
+    ///   - directory: the folder of object files.
+    ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
+    ///   - randomBytes: cryptographic randomness, for file names.
+    ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
+    /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
+    package static func open(
+        catalog: Catalog, directory: String, baseHosts: [String], clock: @escaping Clock,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
+    ) async throws -> ObjectService {
+        let files = try ObjectFiles(directory: directory, randomBytes: randomBytes, fault: fault)
+        let buckets = try await BucketTable.load(from: catalog)
+        return ObjectService(catalog: catalog, files: files, buckets: buckets, clock: clock, baseHosts: baseHosts)
+    }
+
+    private init(
+        catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock, baseHosts: [String]
+    ) {
+        self.catalog = catalog
+        self.files = files
+        self.buckets = buckets
+        self.clock = clock
+        self.baseHosts = baseHosts
+    }
+
+    /// The service as the gate calls it.
+    package var service: Service {
+        let baseHosts = baseHosts
+        return Service(
+            "s3", .restXML, owner: self, operations: Self.operations,
+            route: { (request) throws(AWSError) -> RoutedOperation in
+                try ObjectRoutes.route(request, baseHosts: baseHosts)
+            })
+    }
+
+    /// Removes object files that no object refers to, which a crash may leave; calls may go on meanwhile.
+    ///
+    /// - Returns: how many were removed.
+    @discardableResult
+    package func sweep() async throws -> Int {
+        try await files.sweep { (ids) throws(AWSError) -> Set<String> in
+            try await self.catalog.read { (snapshot) throws(AWSError) -> Set<String> in
+                var named: Set<String> = []
+                for id in ids where try snapshot.get(ObjectRecord.fileKey(id)) != nil { named.insert(id) }
+                return named
+            }
+        }
+    }
+
+    // MARK: What all operations share
+
+    /// The present time as S3 keeps it: whole seconds, so that listings and headers agree.
+    var now: Timestamp { Timestamp(seconds: clock().seconds) }
+
+    /// The bucket of a call.
+    ///
+    /// - Parameter anyRegion: whether a signature for another region than the bucket's will do.
+    /// - Throws: `NoSuchBucket` (404), `AccessDenied` (403) where `x-amz-expected-bucket-owner` names another account,
+    ///   `AuthorizationHeaderMalformed` (400) for a signature of another region.
+    func bucket(_ place: BucketPlace, _ call: Call, anyRegion: Bool = false) throws(AWSError) -> BucketRecord {
+        guard let bucket = buckets[place.bucket] else { throw .noSuchBucket(place.bucket) }
+        if let expected = place.expectedOwner, expected != bucket.ownerAccount { throw .objectAccessDenied() }
+        if !anyRegion, call.caller.kind != .unknown, call.region != bucket.region {
+            throw .wrongRegion(signed: call.region, bucket: bucket.region)
+        }
+        return bucket
+    }
+
+    /// S3's canonical user id of an account: 64 hexadecimal digits, always the same for one account.
+    static func canonicalID(of account: String) -> String {
+        hexadecimal(sha256(Array("cairn canonical user of \(account)".utf8)))
+    }
+
+    static func owner(_ account: String) -> WireValue { .structure(["ID": .string(canonicalID(of: account))]) }
+}
+
+/// Where a bucket call goes.
+struct BucketPlace: Sendable, Equatable {
+    let bucket: String
+    let expectedOwner: String?
+
+    init(_ request: OperationRequest) throws(AWSError) {
+        guard let bucket = request.parameters["Bucket"]?.asString else { throw .invalidBucketName("") }
+        self.bucket = bucket
+        expectedOwner = RequestHeaders(request.http).value("x-amz-expected-bucket-owner")
+    }
+
+    init(bucket: String) {
+        self.bucket = bucket
+        expectedOwner = nil
+    }
+}
+
+/// Where an object call goes.
+struct ObjectPlace: Sendable, Equatable {
+    let place: BucketPlace
+    let key: String
+
+    /// - Throws: `KeyTooLongError` (400).
+    init(_ request: OperationRequest) throws(AWSError) {
+        place = try BucketPlace(request)
+        guard let key = request.parameters["Key"]?.asString, !key.isEmpty else {
+            throw .invalidArgument("The key is missing", name: "key", value: "")
+        }
+        self.key = try Self.checked(key)
+    }
+
+    static func checked(_ key: String) throws(AWSError) -> String {
+        guard key.utf8.count <= ObjectService.Limits.keyBytes else {
+            throw .keyTooLong(bytes: key.utf8.count, limit: ObjectService.Limits.keyBytes)
+        }
+        return key
+    }
+}
+
+/// An answer of status and headers alone, or with a document.
+struct ObjectAnswer: OperationOutput {
+    var status = 200
+    var headers: [WireHeader] = []
+    var body: OperationAnswer.Body = .none
+
+    func answer() -> OperationAnswer { OperationAnswer(status: status, headers: headers, body: body) }
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The header fields of S3 requests: what they may say, and what is refused because it is not built.
+// Source: Amazon S3 API Reference (request syntax of each action); S3 User Guide, "Controlling ownership of objects".
+
+internal import AWSWire
+
+/// Access to the headers of a request. Signed URLs carry `x-amz-` headers in the query as well; both count alike.
+struct RequestHeaders: Sendable {
+    let http: WireRequest
+
+    /// The value of a header (name in lower case), or of an `x-amz-` query parameter of that name.
+    func value(_ name: String) -> String? {
+        if let value = http.header(name) { return value }
+        guard name.hasPrefix("x-amz-") else { return nil }
+        return http.query.first { $0.name.lowercased() == name }?.value
+    }
+
+    /// The value, nil where it is absent or empty.
+    func nonEmpty(_ name: String) -> String? {
+        guard let value = value(name), !value.isEmpty else { return nil }
+        return value
+    }
+
+    private var names: [String] {
+        http.headers.map(\.name) + http.query.map { $0.name.lowercased() }.filter { $0.hasPrefix("x-amz-") }
+    }
+
+    /// Refuses the headers of features that this server does not have: a request that names one must not seem to work.
+    ///
+    /// - Throws: `NotImplemented` (501), `InvalidStorageClass` (400).
+    func refuseUnbuilt() throws(AWSError) {
+        for name in names where name.hasPrefix("x-amz-") {
+            let isEncryption =
+                name.hasPrefix("x-amz-server-side-encryption")
+                || name.hasPrefix("x-amz-copy-source-server-side-encryption")
+            if isEncryption || name.hasPrefix("x-amz-object-lock-") || Self.unbuilt.contains(name) {
+                throw .notImplemented(header: name)
+            }
+        }
+        if let flag = value("x-amz-bucket-object-lock-enabled"), flag.lowercased() != "false" {
+            throw .notImplemented(header: "x-amz-bucket-object-lock-enabled")
+        }
+        if let ownership = value("x-amz-object-ownership"), ownership != "BucketOwnerEnforced" {
+            guard ["BucketOwnerPreferred", "ObjectWriter"].contains(ownership) else {
+                throw .invalidArgument(
+                    "Invalid x-amz-object-ownership header: \(ownership)",
+                    name: "x-amz-object-ownership", value: ownership)
+            }
+            throw .notImplemented(header: "x-amz-object-ownership")
+        }
+        if let storageClass = value("x-amz-storage-class"), storageClass != "STANDARD" {
+            guard Self.storageClasses.contains(storageClass) else { throw .invalidStorageClass(storageClass) }
+            throw .notImplemented(header: "x-amz-storage-class")
+        }
+    }
+
+    private static let unbuilt: Set<String> = [
+        "x-amz-tagging", "x-amz-website-redirect-location", "x-amz-write-offset-bytes",
+        "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-checksum-sha512", "x-amz-checksum-md5",
+        "x-amz-checksum-xxhash64", "x-amz-checksum-xxhash3", "x-amz-checksum-xxhash128", "x-amz-rename-source",
+        "x-amz-bucket-namespace", "x-amz-mfa",
+    ]
+
+    private static let storageClasses: Set<String> = [
+        "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS",
+        "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP",
+    ]
+
+    // MARK: Access control lists
+
+    /// Checks the canned ACL and the grants of a put of an object: buckets are owned by their owner alone.
+    ///
+    /// - Throws: `AccessControlListNotSupported` (400), `InvalidRequest` (400), `InvalidArgument` (400).
+    func checkObjectACL() throws(AWSError) {
+        let canned = value("x-amz-acl")
+        try refuseCannedWithGrants(canned)
+        if let canned, !["private", "bucket-owner-full-control"].contains(canned) {
+            guard Self.cannedACLs.contains(canned) else {
+                throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
+            }
+            throw .accessControlListNotSupported
+        }
+        if Self.grants.contains(where: { value($0) != nil }) { throw .accessControlListNotSupported }
+    }
+
+    /// Checks the canned ACL and the grants of CreateBucket.
+    ///
+    /// - Throws: `InvalidBucketAclWithObjectOwnership` (400), `InvalidRequest` (400), `InvalidArgument` (400).
+    func checkBucketACL() throws(AWSError) {
+        let canned = value("x-amz-acl")
+        try refuseCannedWithGrants(canned)
+        if let canned, canned != "private" {
+            guard Self.cannedACLs.contains(canned) || canned == "log-delivery-write" else {
+                throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
+            }
+            throw .invalidBucketACLWithObjectOwnership
+        }
+        if Self.grants.contains(where: { value($0) != nil }) { throw .invalidBucketACLWithObjectOwnership }
+    }
+
+    private func refuseCannedWithGrants(_ canned: String?) throws(AWSError) {
+        guard canned != nil, Self.grants.contains(where: { value($0) != nil }) else { return }
+        throw .invalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
+    }
+
+    private static let grants = [
+        "x-amz-grant-full-control", "x-amz-grant-read", "x-amz-grant-read-acp", "x-amz-grant-write",
+        "x-amz-grant-write-acp",
+    ]
+
+    private static let cannedACLs: Set<String> = [
+        "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
+        "bucket-owner-full-control",
+    ]
+
+    init(_ http: WireRequest) { self.http = http }
+
+    // MARK: What an object keeps
+
+    /// The standard headers that are stored with an object, names in lower case. `aws-chunked` is how the body came and
+    /// not what it is, so it is left out of content-encoding.
+    func storedHeaders() -> [WireHeader] {
+        var stored: [WireHeader] = []
+        for name in Self.stored {
+            guard var value = http.header(name), !value.isEmpty else { continue }
+            if name == "content-encoding" {
+                value = value.split(separator: ",").map { String($0).trimmed }
+                    .filter { $0.lowercased() != "aws-chunked" && !$0.isEmpty }.joined(separator: ",")
+                if value.isEmpty { continue }
+            }
+            stored.append(WireHeader(name, value))
+        }
+        if !stored.contains(where: { $0.name == "content-type" }) {
+            stored.insert(WireHeader("content-type", "binary/octet-stream"), at: 0)
+        }
+        return stored
+    }
+
+    static let stored = [
+        "content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires",
+    ]
+
+    /// User metadata; a header that comes twice is joined by a comma.
+    ///
+    /// - Throws: `MetadataTooLarge` (400) over `ObjectService.Limits.metadataBytes`.
+    func metadata() throws(AWSError) -> [WireHeader] {
+        let prefix = "x-amz-meta-"
+        let fromQuery = http.query.map { WireHeader($0.name.lowercased(), $0.value) }
+        var found: [WireHeader] = []
+        for header in http.headers + fromQuery where header.name.hasPrefix(prefix) {
+            let name = String(header.name.dropFirst(prefix.count))
+            // A signed link carries metadata in its query, where a line end could smuggle a header into later answers.
+            guard Self.isHeaderName(name), !header.value.utf8.contains(where: { $0 < 0x20 && $0 != 9 || $0 == 0x7F })
+            else {
+                throw .invalidArgument(
+                    "Metadata names and values must be such as HTTP headers can carry", name: header.name,
+                    value: header.value)
+            }
+            if let index = found.firstIndex(where: { $0.name == name }) {
+                found[index].value += "," + header.value
+            } else {
+                found.append(WireHeader(name, header.value))
+            }
+        }
+        let bytes = found.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+        guard bytes <= ObjectService.Limits.metadataBytes else {
+            throw .metadataTooLarge(bytes: bytes, limit: ObjectService.Limits.metadataBytes)
+        }
+        return found
+    }
+
+    /// Whether the text is a token of RFC 9110, section 5.6.2.
+    private static func isHeaderName(_ text: String) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                    || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+            }
+    }
+
+    // MARK: Reads
+
+    /// Refuses what a read may not carry: an encryption to write with, or a key for an object that has none.
+    ///
+    /// - Throws: `InvalidArgument` (400), `InvalidRequest` (400).
+    func refuseEncryptionOfRead() throws(AWSError) {
+        for name in names where name.hasPrefix("x-amz-server-side-encryption") {
+            guard name.hasPrefix("x-amz-server-side-encryption-customer-") else {
+                throw .invalidArgument(
+                    "\(name) header is not supported for this operation.", name: name, value: value(name))
+            }
+            throw .invalidRequest("The encryption parameters are not applicable to this object.")
+        }
+    }
+
+    // MARK: Versions
+
+    /// Checks `versionId`: objects of a bucket without versions have the version `null` alone.
+    ///
+    /// - Returns: whether a version was named.
+    /// - Throws: `InvalidArgument` (400).
+    func checkVersion() throws(AWSError) -> Bool {
+        guard let version = http.queryValue("versionId") else { return false }
+        guard version == "null" else {
+            throw .invalidArgument("Invalid version id specified", name: "versionId", value: version)
+        }
+        return true
+    }
+}
+
+extension StringProtocol {
+    /// Without blanks and tabs at both ends.
+    var trimmed: String {
+        let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" }
+        guard let first = firstIndex(where: { !isBlank($0) }), let last = lastIndex(where: { !isBlank($0) }) else {
+            return ""
+        }
+        return String(self[first...last])
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSWire
+package import EventHistory
+package import EventJournal
+package import Storage
+
+/// CloudTrail's operations on trails, selectors, tags, keys and event history.
+package final class TrailService: Sendable {
+    /// AWS's quotas, and our own bounds.
+    package enum Limits {
+        /// Trails that are seen in a region, shadows counted.
+        package static let trailsPerRegion = 5
+        /// Changes of one trail that wait for delivery to come past them; more are refused until it has.
+        package static let waitingChanges = 256
+    }
+
+    /// Event history, as LookupEvents asks it.
+    package typealias Search = @Sendable (HistoryQuery) async throws -> HistoryPage
+
+    /// What clients can call.
+    package static let operations: [Operation<TrailService>] = [
+        Operation("CreateTrail", .write, on: trail("Name"), perform: TrailService.createTrail),
+        Operation("UpdateTrail", .write, on: trail("Name"), perform: TrailService.updateTrail),
+        Operation("DeleteTrail", .write, silent, on: trail("Name"), perform: TrailService.deleteTrail),
+        Operation("GetTrail", .read, on: trail("Name"), perform: TrailService.getTrail),
+        Operation("DescribeTrails", .read, perform: TrailService.describeTrails),
+        Operation("ListTrails", .read, perform: TrailService.listTrails),
+        Operation("GetTrailStatus", .read, on: trail("Name"), perform: TrailService.getTrailStatus),
+        Operation("StartLogging", .write, silent, on: trail("Name"), perform: TrailService.startLogging),
+        Operation("StopLogging", .write, silent, on: trail("Name"), perform: TrailService.stopLogging),
+        Operation("PutEventSelectors", .write, on: trail("TrailName"), perform: TrailService.putEventSelectors),
+        Operation("GetEventSelectors", .read, on: trail("TrailName"), perform: TrailService.getEventSelectors),
+        Operation("GetInsightSelectors", .read, on: trail("TrailName"), perform: TrailService.getInsightSelectors),
+        Operation("AddTags", .write, silent, on: trail("ResourceId"), perform: TrailService.addTags),
+        Operation("RemoveTags", .write, silent, on: trail("ResourceId"), perform: TrailService.removeTags),
+        Operation("ListTags", .read, perform: TrailService.listTags),
+        Operation("LookupEvents", .read, perform: TrailService.lookupEvents),
+        Operation("ListPublicKeys", .read, perform: TrailService.listPublicKeys),
+    ]
+
+    /// Operations that answer nothing, so that the event's responseElements is null.
+    private static let silent = OperationTraits(recordsAnswer: false)
+
+    /// The trail that a member names; IAM knows it by its ARN.
+    private static func trail(_ member: String) -> Operation<TrailService>.Resources {
+        { _, request, call in
+            guard let text = request.parameters[member]?.asString, let reference = try? TrailReference(text) else {
+                return []
+            }
+            let arn =
+                switch reference {
+                case .arn(let arn): arn
+                case .name(let name): TrailARN(region: call.region, account: call.accountID, name: name)
+                }
+            return [ResourceReference(type: "AWS::CloudTrail::Trail", arn: arn.text, accountID: arn.account)]
+        }
+    }
+
+    let catalog: Catalog
+    let journal: Journal
+    let bucket: TrailBucket
+    let search: Search
+    let signingKeys: SigningKeys
+    let delivery: Delivery
+    let digests: DigestChore
+    let clock: Clock
+    let randomBytes: @Sendable (Int) -> [UInt8]
+
+    /// - Parameters:
+    ///   - search: event history's search.
+    ///   - randomBytes: for the ids that tell trails of one name apart.
+    package init(
+        catalog: Catalog, journal: Journal, bucket: TrailBucket, search: @escaping Search, signingKeys: SigningKeys,
+        delivery: Delivery, digests: DigestChore, clock: @escaping Clock,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8]
+    ) {
+        self.catalog = catalog
+        self.journal = journal
+        self.bucket = bucket
+        self.search = search
+        self.signingKeys = signingKeys
+        self.delivery = delivery
+        self.digests = digests
+        self.clock = clock
+        self.randomBytes = randomBytes
+    }
+
+    /// The service with its operations bound to this object; older clients send the shorter target.
+    package var service: Service {
+        Service(
+            "cloudtrail", .json(version: "1.1"),
+            targetPrefixes: [
+                "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101", "CloudTrail_20131101",
+            ], owner: self, operations: Self.operations)
+    }
+
+    // MARK: Making and changing
+
+    func createTrail(_ input: CreateTrailInput, _ call: Call) async throws(AWSError) -> TrailSettingsOutput {
+        try TrailName.check(input.name)
+        guard input.tags.count <= TrailTag.countMax else { throw .tooManyTags(most: TrailTag.countMax) }
+        let settings = input.settings
+        var trail = Trail(
+            id: randomBytes(8).map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }.joined(),
+            name: input.name, account: call.accountID, homeRegion: call.region, bucket: settings.bucket ?? "",
+            prefix: settings.prefix?.isEmpty == true ? nil : settings.prefix,
+            includesGlobalServiceEvents: settings.includesGlobalServiceEvents ?? true,
+            isMultiRegion: settings.isMultiRegion ?? false,
+            hasLogFileValidation: settings.hasLogFileValidation ?? false, epochs: [])
+        trail.tags = input.tags
+        trail.beginEpoch(from: 0)
+        try trail.checkGlobalEvents()
+        let wanted = trail
+        // Asked before the bucket is looked at, and again in the transaction, where it counts.
+        try await catalog.read { snapshot throws(AWSError) in try snapshot.checkRoom(for: wanted) }
+        try await bucket.check(wanted)
+        let journal = journal
+        let delivery = delivery
+        try await catalog.write { transaction throws(AWSError) in
+            try transaction.checkRoom(for: wanted)
+            let position = journal.durableNumber
+            delivery.trailBegins(at: position)
+            try transaction.store(TrailKeys.trail(wanted), wanted)
+            try transaction.store(TrailKeys.progress(wanted.id), TrailProgress(position: position))
+        }
+        return TrailSettingsOutput(trail: wanted)
+    }
+
+    func updateTrail(_ input: UpdateTrailInput, _ call: Call) async throws(AWSError) -> TrailSettingsOutput {
+        let settings = input.settings
+        let before = try await changeable(input.name, call)
+        try await bucket.check(try before.merging(settings))
+        let clock = clock
+        let changed = try await change(input.name, call) { trail, transaction throws(AWSError) in
+            let merged = try trail.merging(settings)
+            if merged.isMultiRegion, !trail.isMultiRegion {
+                try transaction.checkRoom(for: merged, replacing: trail)
+            }
+            let needsEpoch =
+                merged.isMultiRegion != trail.isMultiRegion
+                || merged.includesGlobalServiceEvents != trail.includesGlobalServiceEvents
+                || merged.hasLogFileValidation != trail.hasLogFileValidation
+            trail = merged
+            if needsEpoch, trail.isLogging { trail.beginEpoch(afterEventID: call.eventID) }
+            trail.reviewDigestChain(now: clock())
+        }
+        nudge()
+        return TrailSettingsOutput(trail: changed)
+    }
+
+    func deleteTrail(_ input: TrailNameInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
+        try await change(input.name, call) { trail, transaction throws(AWSError) in
+            // Nobody sees it any more, but what it has taken is still delivered, this call included.
+            try transaction.delete(TrailKeys.trail(trail))
+            if trail.isLogging {
+                trail.isLogging = false
+                trail.beginEpoch(afterEventID: call.eventID)
+            }
+            trail.digestChain = nil
+            try transaction.store(trail, isLeaving: true)
+        }
+        nudge()
+        return EmptyOutput()
+    }
+
+    func startLogging(_ input: TrailNameInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
+        let clock = clock
+        let journal = journal
+        try await change(input.name, call) { trail, _ throws(AWSError) in
+            guard !trail.isLogging else { return }
+            trail.isLogging = true
+            trail.loggingStarted = clock().milliseconds
+            trail.beginEpoch(from: journal.durableNumber)
+            trail.reviewDigestChain(now: clock())
+        }
+        nudge()
+        return EmptyOutput()
+    }
+
+    func stopLogging(_ input: TrailNameInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
+        let clock = clock
+        try await change(input.name, call) { trail, _ throws(AWSError) in
+            guard trail.isLogging else { return }
+            trail.isLogging = false
+            trail.loggingStopped = clock().milliseconds
+            trail.beginEpoch(afterEventID: call.eventID)
+            trail.reviewDigestChain(now: clock())
+        }
+        return EmptyOutput()
+    }
+
+    func putEventSelectors(
+        _ input: PutEventSelectorsInput, _ call: Call
+    ) async throws(AWSError) -> EventSelectorsOutput {
+        let changed = try await change(input.name, call) { trail, _ throws(AWSError) in
+            trail.selectors = input.selectors == [.standard] ? nil : input.selectors
+            if trail.isLogging { trail.beginEpoch(afterEventID: call.eventID) }
+        }
+        return EventSelectorsOutput(trail: changed)
+    }
+
+    private func nudge() {
+        delivery.nudge()
+        digests.nudge()
+    }
+}
+
+extension Trail {
+    /// The trail with what an UpdateTrail gives; absent members stay, an empty prefix is taken away.
+    func merging(_ settings: TrailSettings) throws(AWSError) -> Trail {
+        var merged = self
+        if let bucket = settings.bucket { merged.bucket = bucket }
+        if let prefix = settings.prefix { merged.prefix = prefix.isEmpty ? nil : prefix }
+        if let flag = settings.isMultiRegion {
+            // Going to all regions turns global events on, unless the caller says otherwise, which is refused below.
+            if flag, !isMultiRegion { merged.includesGlobalServiceEvents = true }
+            merged.isMultiRegion = flag
+        }
+        if let flag = settings.includesGlobalServiceEvents { merged.includesGlobalServiceEvents = flag }
+        if let flag = settings.hasLogFileValidation { merged.hasLogFileValidation = flag }
+        try merged.checkGlobalEvents()
+        return merged
+    }
+
+    func checkGlobalEvents() throws(AWSError) {
+        if isMultiRegion, !includesGlobalServiceEvents { throw .multiRegionNeedsGlobalEvents }
+    }
+}
+
+extension CatalogSnapshot {
+    /// Checks that a trail's name is free and that no region gets more trails than it may have.
+    ///
+    /// - Parameter replacing: the same trail as it was, when it is only changed.
+    /// - Throws: `TrailAlreadyExistsException`, `MaximumNumberOfTrailsExceededException`.
+    func checkRoom(for trail: Trail, replacing old: Trail? = nil) throws(AWSError) {
+        let others = try trails(of: trail.account).filter { $0.id != old?.id }
+        let clash = others.contains { other in
+            other.name == trail.name && (other.isVisible(in: trail.homeRegion) || trail.isVisible(in: other.homeRegion))
+        }
+        if clash { throw .trailAlreadyExists(trail.name, account: trail.account) }
+        var regions = [trail.homeRegion]
+        if trail.isMultiRegion { regions += Set(others.map(\.homeRegion)).subtracting(regions).sorted() }
+        let most = TrailService.Limits.trailsPerRegion
+        for region in regions where others.count(where: { $0.isVisible(in: region) }) >= most {
+            throw .tooManyTrails(account: trail.account, region: region, most: most)
+        }
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import AWSWire
+internal import Foundation
+internal import GRDB
+
+/// The shared state of the house: small documents under ordered keys, in one SQLite file with real transactions.
+///
+/// Layout: one table `document(key BLOB PRIMARY KEY, value BLOB, version INTEGER)`, keys ordered by their bytes. A commit
+/// is on stable storage when `write` returns (WAL, `synchronous=FULL`: one flush for each commit).
+///
+/// Everything throws `AWSError`, since what fails here fails a call; the SQLite error goes into `cause`, for the log.
+package final class Catalog: Sendable {
+    private let pool: DatabasePool
+    package let path: String
+
+    /// Opens or creates the catalog and checks the file's integrity.
+    ///
+    /// - Throws: `CatalogDamage` that names the file and says what can be done.
+    package init(path: String) throws {
+        self.path = path
+        var configuration = Configuration()
+        configuration.maximumReaderCount = 4
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        do {
+            pool = try DatabasePool(path: path, configuration: configuration)
+            try pool.write { db in
+                try db.execute(
+                    sql: """
+                        CREATE TABLE IF NOT EXISTS document (
+                            key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL
+                        ) WITHOUT ROWID
+                        """)
+            }
+            let verdict = try pool.read { db in try String.fetchOne(db, sql: "PRAGMA quick_check(1)") }
+            guard verdict == "ok" else {
+                throw CatalogDamage(path: path, reason: verdict ?? "no answer to the integrity check")
+            }
+        } catch let damage as CatalogDamage {
+            throw damage
+        } catch {
+            throw CatalogDamage(path: path, reason: "\(error)")
+        }
+    }
+
+    package func close() throws { try pool.close() }
+
+    /// Reads a consistent snapshot.
+    package func read<Result: Sendable>(
+        _ body: @escaping @Sendable (CatalogSnapshot) throws(AWSError) -> Result
+    ) async throws(AWSError) -> Result {
+        do {
+            return try await pool.read { db in try body(CatalogSnapshot(db)) }
+        } catch let error as AWSError {
+            throw error
+        } catch {
+            throw .internalFailure(cause: "catalog read: \(error)")
+        }
+    }
+
+    /// Runs `body` in one transaction: all of it is durable on return, or none of it happened when it throws.
+    package func write<Result: Sendable>(
+        _ body: @escaping @Sendable (CatalogTransaction) throws(AWSError) -> Result
+    ) async throws(AWSError) -> Result {
+        do {
+            return try await pool.write { db in try body(CatalogTransaction(db)) }
+        } catch let error as AWSError {
+            throw error
+        } catch let error as DatabaseError
+            where error.resultCode == .SQLITE_FULL || error.resultCode.primaryResultCode == .SQLITE_IOERR
+        {
+            throw .serviceUnavailable(
+                "The server cannot write to its disk; nothing was changed. Try again later.", cause: "catalog: \(error)"
+            )
+        } catch {
+            throw .internalFailure(cause: "catalog write: \(error)")
+        }
+    }
+}
+
+/// The catalog's file cannot be used.
+package struct CatalogDamage: Error, CustomStringConvertible {
+    package let path: String
+    package let reason: String
+
+    package var description: String {
+        "the catalog `\(path)` is damaged (\(reason)); restore this file from a backup, or move the data folder away to "
+            + "start empty"
+    }
+}
+
+/// A document's place: components joined by a zero byte, so that no component can reach into the next.
+package struct CatalogKey: Sendable, Hashable, Comparable {
+    package let bytes: [UInt8]
+
+    package init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// `CatalogKey("trail", account, region, name)`. Only the last component may contain a zero byte.
+    package init(_ components: String...) {
+        var bytes: [UInt8] = []
+        for (index, component) in components.enumerated() {
+            if index > 0 { bytes.append(0) }
+            bytes.append(contentsOf: component.utf8)
+        }
+        self.bytes = bytes
+    }
+
+    /// All keys that begin with these components and have more: `CatalogKey.prefix("trail", account)`.
+    package static func prefix(_ components: String...) -> CatalogKey {
+        var bytes: [UInt8] = []
+        for component in components {
+            bytes.append(contentsOf: component.utf8)
+            bytes.append(0)
+        }
+        return CatalogKey(bytes: bytes)
+    }
+
+    /// The components as text; damaged UTF-8 is replaced.
+    package var components: [String] {
+        bytes.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    package static func < (a: CatalogKey, b: CatalogKey) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
+
+    /// The smallest key above every key with this prefix; nil when there is none (all bytes 0xFF).
+    package var successorOfPrefix: CatalogKey? {
+        var copy = bytes
+        while let last = copy.last {
+            if last < 0xFF {
+                copy[copy.count - 1] = last + 1
+                return CatalogKey(bytes: copy)
+            }
+            copy.removeLast()
+        }
+        return nil
+    }
+}
+
+package struct CatalogDocument: Sendable, Equatable {
+    package let key: CatalogKey
+    package let value: [UInt8]
+    /// Counts the writes of this key, from 1.
+    package let version: Int64
+}
+
+/// Reading inside `Catalog.read` or `Catalog.write`. Never to leave the closure.
+package class CatalogSnapshot {
+    fileprivate let db: Database
+
+    fileprivate init(_ db: Database) { self.db = db }
+
+    package func get(_ key: CatalogKey) throws(AWSError) -> CatalogDocument? {
+        try sql {
+            try Row.fetchOne(db, sql: "SELECT key, value, version FROM document WHERE key = ?", arguments: [key.data])
+                .map(CatalogDocument.init)
+        }
+    }
+
+    /// Documents whose key begins with `prefix`, in key order.
+    ///
+    /// - Parameters:
+    ///   - after: only keys above this one (exclusive).
+    ///   - from: only keys at or above this one.
+    ///   - limit: at most this many.
+    package func scan(
+        prefix: CatalogKey, after: CatalogKey? = nil, from: CatalogKey? = nil, limit: Int = .max
+    ) throws(AWSError) -> [CatalogDocument] {
+        try sql {
+            var sql = "SELECT key, value, version FROM document WHERE key >= ?"
+            var arguments: [any DatabaseValueConvertible] = [max(prefix, from ?? prefix).data]
+            if let after {
+                sql += " AND key > ?"
+                arguments.append(after.data)
+            }
+            if let end = prefix.successorOfPrefix {
+                sql += " AND key < ?"
+                arguments.append(end.data)
+            }
+            sql += " ORDER BY key LIMIT ?"
+            arguments.append(Int64(min(limit, Int(Int64.max))))
+            return try Row.fetchAll(db, sql: sql, arguments: StatementArguments(arguments)).map(CatalogDocument.init)
+        }
+    }
+
+    fileprivate func sql<Result>(_ body: () throws -> Result) throws(AWSError) -> Result {
+        do {
+            return try body()
+        } catch let error as DatabaseError
+            where error.resultCode == .SQLITE_FULL || error.resultCode.primaryResultCode == .SQLITE_IOERR
+        {
+            throw .serviceUnavailable(
+                "The server cannot write to its disk; nothing was changed. Try again later.", cause: "catalog: \(error)"
+            )
+        } catch {
+            throw .internalFailure(cause: "catalog: \(error)")
+        }
+    }
+}
+
+/// Reading and writing inside `Catalog.write`. Never to leave the closure.
+package final class CatalogTransaction: CatalogSnapshot {
+    /// Writes the document, whatever was there.
+    package func put(_ key: CatalogKey, _ value: [UInt8]) throws(AWSError) {
+        try sql {
+            try db.execute(
+                sql: """
+                    INSERT INTO document (key, value, version) VALUES (?, ?, 1)
+                    ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1
+                    """, arguments: [key.data, Data(value)])
+        }
+    }
+
+    /// - Returns: whether there was one.
+    @discardableResult
+    package func delete(_ key: CatalogKey) throws(AWSError) -> Bool {
+        try sql {
+            try db.execute(sql: "DELETE FROM document WHERE key = ?", arguments: [key.data])
+            return db.changesCount > 0
+        }
+    }
+}
+
+extension CatalogKey {
+    fileprivate var data: Data { Data(bytes) }
+}
+
+extension CatalogDocument {
+    fileprivate init(_ row: Row) {
+        let key: Data = row[0]
+        let value: Data = row[1]
+        self.init(key: CatalogKey(bytes: Array(key)), value: Array(value), version: row[2])
+    }
+}

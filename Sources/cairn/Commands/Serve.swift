@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Server
+
+/// `cairn serve`: runs the server until SIGTERM or SIGINT.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run the server.",
+        discussion: """
+            Every option can also stand in the environment (CAIRN_DATA, CAIRN_LISTEN, CAIRN_DELIVERY_INTERVAL, ...) or in a \
+            YAML file (data: ..., listen: ..., delivery-interval: ...). The command line wins over the environment, the \
+            environment over the file.
+            """)
+
+    @Option(help: "YAML file to read (also CAIRN_CONFIG).")
+    var config: String?
+
+    @Option(help: "Folder that holds everything. (default: $XDG_DATA_HOME/cairn or ~/.local/share/cairn)")
+    var data: String?
+
+    @Option(help: "HOST:PORT to listen on; port 0 takes a free one. (default: 127.0.0.1:4747)")
+    var listen: String?
+
+    @Option(help: "How often log files are delivered, such as 30s or 5m. (default: 5m)")
+    var deliveryInterval: String?
+
+    @Option(help: "How often digest files are written. (default: 1h)")
+    var digestInterval: String?
+
+    @Option(help: "Region of requests that name none, and home of the first bucket. (default: us-east-1)")
+    var region: String?
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
+    var logLevel: String?
+
+    @Option(help: "Addresses of proxies whose X-Forwarded-For is believed, separated by commas.")
+    var trustedProxies: String?
+
+    @Option(help: "Host names under which buckets are addressed as BUCKET.HOST, separated by commas.")
+    var s3Hosts: String?
+
+    func run() async throws {
+        let flags: [String: String?] = [
+            "config": config, "data": data, "listen": listen, "delivery-interval": deliveryInterval,
+            "digest-interval": digestInterval, "region": region, "log-level": logLevel,
+            "trusted-proxies": trustedProxies, "s3-hosts": s3Hosts,
+        ]
+        do {
+            let configuration = try await ServerConfiguration.load(
+                flags: flags.compactMapValues { $0 }, environment: ProcessInfo.processInfo.environment)
+            try await CairnServer.run(configuration) { line in
+                FileHandle.standardOutput.write(Data((line + "\n").utf8))
+            }
+        } catch {
+            Problem.report(error)
+            throw ExitCode.failure
+        }
+    }
+}
+
+/// How the commands tell that they cannot go on.
+enum Problem {
+    static func report(_ error: any Error) {
+        FileHandle.standardError.write(Data("cairn: \(error)\n".utf8))
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Logging
+import Server
+import Testing
+
+struct ServerConfigurationTests {
+    private func load(
+        _ flags: [String: String] = [:], _ environment: [String: String] = [:]
+    ) async throws -> ServerConfiguration {
+        try await ServerConfiguration.load(flags: flags, environment: environment)
+    }
+
+    @Test func `defaults are those of the help page`() async throws {
+        let configuration = try await load([:], ["HOME": "/home/x"])
+        #expect(configuration.dataFolder == "/home/x/.local/share/cairn")
+        #expect(configuration.listenHost == "127.0.0.1" && configuration.listenPort == 4747)
+        #expect(configuration.deliveryInterval == .seconds(300) && configuration.digestInterval == .seconds(3600))
+        #expect(configuration.region == "us-east-1" && configuration.logLevel == .info)
+        #expect(try await load([:], ["XDG_DATA_HOME": "/x"]).dataFolder == "/x/cairn")
+    }
+
+    @Test func `the command line wins over the environment and the environment over the file`() async throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID()).yaml").path
+        try "delivery-interval: 7s\ndigest-interval: 9m\nlisten: 127.0.0.1:1\nregion: eu-west-1\nlog-level: debug\n"
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let configuration = try await load(
+            ["config": path, "listen": "[::1]:3"],
+            [
+                "CAIRN_LISTEN": "127.0.0.1:2", "CAIRN_DELIVERY_INTERVAL": "8s",
+                "CAIRN_TRUSTED_PROXIES": "10.0.0.1, 10.0.0.2",
+            ])
+        #expect(configuration.listenHost == "::1" && configuration.listenPort == 3)
+        #expect(configuration.deliveryInterval == .seconds(8) && configuration.digestInterval == .seconds(540))
+        #expect(configuration.region == "eu-west-1" && configuration.logLevel == .debug)
+        #expect(configuration.trustedProxies == ["10.0.0.1", "10.0.0.2"])
+        #expect(try await load([:], ["CAIRN_CONFIG": path, "HOME": "/h"]).listenPort == 1)
+    }
+
+    @Test(arguments: [
+        ["listen": "nonsense"], ["listen": "h:99999"], ["delivery-interval": "0s"], ["delivery-interval": "5 weeks"],
+        ["digest-interval": "-1m"], ["region": "Mars"], ["log-level": "loud"], ["config": "/nowhere/at/all.yaml"],
+    ])
+    func `what cannot be used is refused by name`(_ flags: [String: String]) async {
+        await #expect {
+            _ = try await load(flags, ["HOME": "/h"])
+        } throws: { error in
+            guard let key = flags.keys.first else { return false }
+            return "\(error)".contains(key == "config" ? "/nowhere/at/all.yaml" : "--\(key)")
+        }
+    }
+
+    @Test(arguments: [
+        ("us-east-1", true), ("us-gov-west-1", true), ("ap-southeast-2", true), ("us-east", false),
+        ("US-EAST-1", false), ("us--1", false), ("", false), ("us-east-1234", false), ("us-north-2r", true),
+        ("us-east-r2", false), ("a-b-c", false),
+    ])
+    func `region names have AWS's form`(_ name: String, _ isValid: Bool) {
+        #expect(RegionName.isValid(name) == isValid)
+    }
+}
