@@ -64,7 +64,7 @@ let package = Package(
         room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
         room("Capture", ["EventRecord", "EventJournal", "LogFiles", "AWSWire", log]),
         // Level 2.
-        room("EventHistory", ["EventRecord", "EventJournal", "Storage", "CZstd", log]),
+        room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto]),
         // Level 3.
         service("Objects", ["AWSWire", "Policies", "Storage", crypto, nioCore]),
@@ -101,6 +101,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOFoundationCompat", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Sources/cairn", swiftSettings: strict),
         // Measures; nothing depends on it.
@@ -113,6 +114,15 @@ let package = Package(
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Storage", "Identity"]),
         tests("ObjectsTests", ["Objects", "AWSWire", "Storage", "Policies", nioCore]),
+        tests("EventRecordTests", ["EventRecord", "CDeflate"]),
+        tests("EventJournalTests", ["EventJournal"]),
+        tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),
+        tests("LogFilesTests", ["LogFiles", crypto]),
+        tests(
+            "TrailsTests",
+            [
+                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects", log,
+            ]),
         tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord"]),
         tests("ServerTests", ["Server", "AWSWire", log]),
     ]

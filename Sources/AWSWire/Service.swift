@@ -16,10 +16,13 @@ package enum WireProtocol: Sendable, Equatable {
 package struct RoutedOperation: Sendable, Equatable {
     package var operation: String
     package var parameters: WireStructure
+    /// The event's name, where it is not the operation's and the operation is not built.
+    package var eventName: String?
 
-    package init(operation: String, parameters: WireStructure) {
+    package init(operation: String, parameters: WireStructure, eventName: String? = nil) {
         self.operation = operation
         self.parameters = parameters
+        self.eventName = eventName
     }
 }
 
@@ -39,14 +42,17 @@ package struct Service: Sendable {
     package let operations: [String: BoundOperation]
     /// Finds the operation of a REST request; nil for services whose protocol names it (JSON, Query).
     package let route: Route?
+    /// What the event shows of a call to an operation that is not built, where that is not the decoded parameters.
+    package let recorded: (@Sendable (OperationRequest) -> WireValue)?
 
     package typealias Route = @Sendable (WireRequest) throws(AWSError) -> RoutedOperation
 
     package init<Owner: Sendable>(
         _ name: String, eventSource: String? = nil, _ wireProtocol: WireProtocol, targetPrefixes: [String] = [],
         apiVersion: String? = nil, isGlobal: Bool = false, owner: Owner, operations: [Operation<Owner>],
-        route: Route? = nil
+        route: Route? = nil, recorded: (@Sendable (OperationRequest) -> WireValue)? = nil
     ) {
+        self.recorded = recorded
         self.route = route
         self.name = name
         self.eventSource = eventSource ?? "\(name).amazonaws.com"

@@ -126,7 +126,11 @@ package struct EventIntake: Sendable {
             record = content[range]
             let event = try Event(record)
             try EventSchema.check(event)
-            eventID = event.eventID
+            // "Once each" is by eventID, so a record without one cannot be taken.
+            guard let id = event.text(.eventID), !id.isEmpty else {
+                throw EventError(.missingMember, at: 0, member: "eventID")
+            }
+            eventID = id
         }
     }
 

@@ -53,6 +53,10 @@ package struct Gate: RequestResponder {
         do throws(AWSError) {
             decoded = try await decode(request, body, &visit)
         } catch {
+            if protocolGuess(request) == .restXML {
+                visit.requestID = identifiers.storageRequestID()
+                visit.hostID = identifiers.hostID()
+            }
             return refuse(error, visit)  // names no operation, so there is nothing to record
         }
         let service = decoded.service
@@ -75,7 +79,7 @@ package struct Gate: RequestResponder {
         let call = call(by: proof.caller, decoded, visit)
         var operationRequest = OperationRequest(
             operation: decoded.operation, parameters: decoded.parameters, http: request, bytes: decoded.bytes)
-        var recorded = record(decoded, call, visit, nil, nil)
+        var recorded = record(decoded, call, visit, operationRequest, decoded.declared)
         var intent: Recorder.Intent?
         let outcome: CallOutcome
         let answer: WireAnswer
@@ -144,6 +148,8 @@ struct Visit {
 struct Decoded {
     var service: Service
     var operation: String
+    /// The event's name, where a route gives another than the operation's.
+    var eventName: String?
     var declared: BoundOperation?
     var parameters: WireStructure
     /// The body, where it was read into memory.
@@ -192,6 +198,7 @@ extension Gate {
 
         var problem: AWSError?
         var operation = ""
+        var eventName: String?
         var parameters = WireStructure()
         switch service.wireProtocol {
         case .json:
@@ -228,6 +235,7 @@ extension Gate {
             }
             let routed = try route(request)
             operation = routed.operation
+            eventName = routed.eventName
             parameters = routed.parameters
         }
 
@@ -243,7 +251,8 @@ extension Gate {
             }
         }
         return Decoded(
-            service: service, operation: operation, declared: declared, parameters: parameters, bytes: bytes ?? [],
+            service: service, operation: operation, eventName: eventName, declared: declared, parameters: parameters,
+            bytes: bytes ?? [],
             presented: presented, signatureProblem: signatureProblem, problem: problem)
     }
 
@@ -401,14 +410,15 @@ extension Gate {
     ) -> CallRecord {
         let traits = decoded.declared?.traits
         let parameters: WireValue
-        if let request, let recorded = operation?.recorded {
+        if let request, let recorded = operation?.recorded ?? decoded.service.recorded {
             parameters = recorded(request)
         } else {
             parameters = RecordedShape.members(
                 request?.parameters ?? WireStructure(), redacted: traits?.redacted ?? [])
         }
         return CallRecord(
-            call: call, eventSource: decoded.service.eventSource, eventName: traits?.eventName ?? decoded.operation,
+            call: call, eventSource: decoded.service.eventSource,
+            eventName: traits?.eventName ?? decoded.eventName ?? decoded.operation,
             isReadOnly: traits.map(isReadOnly) ?? OperationTraits.looksReadOnly(decoded.operation),
             category: traits?.category ?? .management, apiVersion: decoded.service.apiVersion,
             requestParameters: parameters, resources: [], host: visit.request.header("host"),

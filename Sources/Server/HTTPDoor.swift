@@ -3,6 +3,7 @@
 // Hummingbird's side of the gate: HTTP messages to `WireRequest` and back.
 
 package import AWSWire
+internal import Glibc
 internal import HTTPTypes
 internal import HummingbirdCore
 package import Logging
@@ -110,7 +111,15 @@ package enum HTTPDoor {
             configuration: ServerConfigurationOfHummingbird(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
             eventLoopGroup: group, logger: logger)
-        try await server.run()
+        do {
+            try await server.run()
+        } catch let error as IOError
+            where error.errnoCode == EADDRINUSE || error.errnoCode == EADDRNOTAVAIL || error.errnoCode == EACCES
+        {
+            throw DoorProblem(
+                description: "cannot listen on \(host):\(port): \(String(cString: strerror(error.errnoCode))); "
+                    + "choose another address with --listen")
+        }
     }
 
     @concurrent private static func respond(
@@ -225,6 +234,11 @@ package enum HTTPDoor {
             reading.finish()
         }
     }
+}
+
+/// The server cannot listen where it was told to.
+package struct DoorProblem: Error, CustomStringConvertible {
+    package let description: String
 }
 
 /// The writer of one answer, for the closure that an answer's stream is given.

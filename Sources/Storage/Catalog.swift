@@ -21,6 +21,8 @@ package final class Catalog: Sendable {
         self.path = path
         var configuration = Configuration()
         configuration.maximumReaderCount = 4
+        // The commands look into the catalog of a running server.
+        configuration.busyMode = .timeout(10)
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA synchronous = FULL")
         }

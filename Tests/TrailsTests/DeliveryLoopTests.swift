@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 import Trails
 
-struct DeliveryLoopTests {
+@Suite(.timeLimit(.minutes(2))) struct DeliveryLoopTests {
     /// Sleeps until it is cancelled: the interval never ends by itself.
     private static let endless: @Sendable (Int64) async throws -> Void = { _ in
         let (stream, continuation) = AsyncStream<Void>.makeStream()
@@ -16,47 +16,47 @@ struct DeliveryLoopTests {
 
     /// Runs the loop while the body runs.
     private func whileRunning(
-        _ house: TrailsHarness, _ body: (AsyncStream<String>.Iterator) async throws -> Void
+        _ house: TrailsHarness, _ body: (AsyncStream<String>) async throws -> Void
     ) async throws {
         let (puts, continuation) = AsyncStream<String>.makeStream()
         house.store.state.withLock { $0.watcher = { key in continuation.yield(key) } }
         let loop = Task { await house.delivery.run(interval: 1_000, sleep: Self.endless) }
-        try await body(puts.makeAsyncIterator())
+        try await body(puts)
         loop.cancel()
         await loop.value
     }
 
-    @Test(.timeLimit(.minutes(1)))
-    func `a nudge brings a turn before the interval ends`() async throws {
+    @Test func `a nudge brings a turn before the interval ends`() async throws {
         let house = try TrailsHarness()
         try await house.makeTrail()
         try await whileRunning(house) { puts in
-            var puts = puts
             for _ in 0..<3 {
                 let id = try await house.journalEvent()
                 house.delivery.nudge()
-                _ = await puts.next()
+                for await _ in puts { break }
                 await house.delivery.flush()
                 #expect(try house.deliveredIDs.contains(id))
             }
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
-    func `many waiting events bring a turn before the interval ends`() async throws {
+    @Test func `many waiting events bring a turn before the interval ends`() async throws {
         var limits = Delivery.Limits.forTests
         limits.waitingEventsMax = 5
         let house = try TrailsHarness(limits: limits)
         try await house.makeTrail()
         try await whileRunning(house) { puts in
-            var puts = puts
             for _ in 0..<20 { try await house.journalEvent() }
-            #expect(await puts.next() != nil)
+            var key: String?
+            for await put in puts {
+                key = put
+                break
+            }
+            #expect(key != nil)
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
-    func `a cancelled loop ends`() async throws {
+    @Test func `a cancelled loop ends`() async throws {
         let house = try TrailsHarness()
         try await whileRunning(house) { _ in }
     }

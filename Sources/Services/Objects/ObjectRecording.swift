@@ -15,6 +15,25 @@ enum ObjectRecording {
         return .structure(shown)
     }
 
+    /// The event's name of an operation that is not built, where S3 records it under another (S3 User Guide, "Amazon S3
+    /// CloudTrail events").
+    static func eventName(ofUnbuilt operation: String) -> String? {
+        switch operation {
+        case "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration"
+        case "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration"
+        case "GetBucketLifecycleConfiguration": "GetBucketLifecycle"
+        case "PutBucketLifecycleConfiguration": "PutBucketLifecycle"
+        case "GetBucketNotificationConfiguration": "GetBucketNotification"
+        case "PutBucketNotificationConfiguration": "PutBucketNotification"
+        case "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration"
+        case "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration"
+        case "GetPublicAccessBlock": "GetBucketPublicAccessBlock"
+        case "PutPublicAccessBlock": "PutBucketPublicAccessBlock"
+        case "DeletePublicAccessBlock": "DeleteBucketPublicAccessBlock"
+        default: nil
+        }
+    }
+
     /// The request parameters of a call whose body is the XML document `root`.
     static func parameters(document root: String) -> @Sendable (OperationRequest) -> WireValue {
         { request in

@@ -71,8 +71,10 @@ package final class ObjectService: Sendable {
         return Service(
             "s3", .restXML, owner: self, operations: Self.operations,
             route: { (request) throws(AWSError) -> RoutedOperation in
-                try ObjectRoutes.route(request, baseHosts: baseHosts)
-            })
+                var routed = try ObjectRoutes.route(request, baseHosts: baseHosts)
+                routed.eventName = ObjectRecording.eventName(ofUnbuilt: routed.operation)
+                return routed
+            }, recorded: ObjectRecording.parameters)
     }
 
     /// Removes object files that no object refers to, which a crash may leave; calls may go on meanwhile.

@@ -7,6 +7,7 @@ import Foundation
 import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
+import NIOPosix
 import Server
 
 /// `cairn import PATH...`: reads CloudTrail log files into event history, as the first account's root, over the front door.
@@ -37,7 +38,9 @@ struct Import: AsyncParsableCommand {
             let access = try await ClientAccess.read(configuration)
             let files = try LogFolder.files(paths)
             guard !files.isEmpty else { throw ValidationError("no log files under \(paths.joined(separator: ", "))") }
-            let summary = try await LogFileImport(access: access).run(files)
+            let summary = try await withClient { client in
+                try await LogFileImport(access: access, client: client).run(files)
+            }
             print(summary.text)
             if summary.isIncomplete { throw ExitCode.failure }
         } catch let code as ExitCode {
@@ -46,6 +49,23 @@ struct Import: AsyncParsableCommand {
             Problem.report(error)
             throw ExitCode.failure
         }
+    }
+}
+
+/// A client that does not try again when nobody listens.
+private func withClient<Result: Sendable>(
+    _ body: @Sendable (HTTPClient) async throws -> Result
+) async throws -> Result {
+    var configuration = HTTPClient.Configuration()
+    configuration.connectionPool.retryConnectionEstablishment = false
+    let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    do {
+        let result = try await body(client)
+        try await client.shutdown()
+        return result
+    } catch {
+        try await client.shutdown()
+        throw error
     }
 }
 
@@ -88,6 +108,14 @@ enum LogFolder {
 /// Sends log files to `POST /events`, one after another, with progress on a terminal.
 struct LogFileImport {
     let access: ClientAccess
+    let client: HTTPClient
+
+    /// No server listens where the data folder's last one did.
+    struct Unreachable: Error, CustomStringConvertible {
+        let endpoint: String
+
+        var description: String { "no server answers at \(endpoint); start it with `cairn serve`" }
+    }
 
     struct Summary {
         var files = 0
@@ -132,6 +160,8 @@ struct LogFileImport {
                     let reason = members["reason"]?.asString ?? "malformed"
                     tell("\(file.path): at byte \(count(members, "offset")): \(reason)", isTerminal)
                 }
+            } catch let error as Unreachable {
+                throw error
             } catch {
                 summary.filesFailed += 1
                 tell("\(file.path): \(error)", isTerminal)
@@ -181,7 +211,12 @@ struct LogFileImport {
             request.headers.add(name: header.name, value: header.value)
         }
         request.body = .bytes(ByteBuffer(bytes: body))
-        let response = try await HTTPClient.shared.execute(request, timeout: .minutes(10))
+        let response: HTTPClientResponse
+        do {
+            response = try await client.execute(request, timeout: .minutes(10))
+        } catch is NIOConnectionError {
+            throw Unreachable(endpoint: access.endpoint)
+        }
         let text = try await response.body.collect(upTo: 1 << 20)
         let answer = try? WireValue(json: Array(text.readableBytesView)).asStructure
         guard response.status == .ok, let answer else {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AWSWire
 import ArgumentParser
 import Foundation
 import Server
@@ -63,6 +64,7 @@ struct Serve: AsyncParsableCommand {
 /// How the commands tell that they cannot go on.
 enum Problem {
     static func report(_ error: any Error) {
-        FileHandle.standardError.write(Data("cairn: \(error)\n".utf8))
+        let text = (error as? AWSError)?.cause ?? "\(error)"
+        FileHandle.standardError.write(Data("cairn: \(text)\n".utf8))
     }
 }
