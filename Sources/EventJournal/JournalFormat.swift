@@ -81,6 +81,8 @@ struct SegmentHeader: Equatable {
     var previousChain: UInt32
     var alignment: UInt32
     var time: Int64
+    /// Bytes that the file was given when it was made; a file that is shorter was cut. 0 where that is not known.
+    var allocated: UInt64 = 0
 
     /// The bytes and their checksum, with which the segment's chain of blocks begins.
     func encoded() -> (bytes: [UInt8], chain: UInt32) {
@@ -94,6 +96,7 @@ struct SegmentHeader: Equatable {
             raw.store(previousChain, at: 40)
             raw.store(alignment, at: 44)
             raw.store(UInt64(bitPattern: time), at: 48)
+            raw.store(allocated, at: 56)
             let checksum = CRC32C.checksum(UnsafeRawBufferPointer(rebasing: raw[16..<64]))
             raw.store(checksum, at: 12)
             return checksum
@@ -113,7 +116,8 @@ struct SegmentHeader: Equatable {
         let previous = raw.load64(24)
         let header = SegmentHeader(
             first: raw.load64(16), previousFirst: previous == .max ? nil : previous, salt: raw.load64(32),
-            previousChain: raw.load32(40), alignment: alignment, time: Int64(bitPattern: raw.load64(48)))
+            previousChain: raw.load32(40), alignment: alignment, time: Int64(bitPattern: raw.load64(48)),
+            allocated: raw.load64(56))
         return .success((header, checksum))
     }
 }

@@ -11,6 +11,7 @@
 //       cut, torn, or garbage, and nothing valid follows
 //     last segment: the same, but a valid block or a mark    error `damaged`: an acknowledged block is bad
 //       of this segment follows
+//     last segment: shorter than it was made                 error `damaged`: its end was cut off
 //     an earlier segment: any block bad, or its end lost     error `damaged`: the next segment proves it was acknowledged
 //     a segment header bad                                   error `damaged`: a segment has its name only when it is whole
 //     a segment between two others not there                 error `missing`
@@ -202,6 +203,11 @@ struct JournalRecovery {
         } catch {
             throw .device(.inputOutput, error)
         }
+        guard size >= segment.header.allocated else {
+            throw .damaged(
+                "the segment has \(size) bytes, but was made with \(segment.header.allocated): its end was cut off",
+                segment.path, at: size)
+        }
         guard tail.offset < size else { return true }
         let alignment = UInt64(segment.header.alignment)
         var window = SegmentWindow(segment, limit: size, windowBytes: Self.windowBytes)
@@ -253,17 +259,20 @@ struct JournalRecovery {
             let file = segment.file
             let size = try file.size()
             var bytesCut: UInt64 = 0
-            if !isClean {
-                bytesCut = size > tail.offset ? size - tail.offset : 0
-                try file.truncate(min(size, tail.offset))
+            if !isClean, size > tail.offset {
+                bytesCut = size - tail.offset
+                // Zeros are written rather than the file made shorter: it keeps the size that proves that it is whole.
+                let zeros = [UInt8](repeating: 0, count: Self.windowBytes)
+                var offset = tail.offset
+                while offset < size {
+                    let count = Int(min(UInt64(zeros.count), size - offset))
+                    try file.writeAll(Array(zeros[..<count]), at: offset, path: segment.path)
+                    offset += UInt64(count)
+                }
             }
             if let lastBlock {
                 let bytes = try file.bytes(at: lastBlock.offset, count: lastBlock.count)
                 try file.writeAll(bytes, at: lastBlock.offset, path: segment.path)
-            }
-            if !isClean, size > tail.offset {
-                // Room for what was allocated before; without it the next writes only take longer.
-                do throws(JournalDeviceError) { try file.allocate(size) } catch  where error.isNoSpace {}
             }
             try file.sync()
             return bytesCut

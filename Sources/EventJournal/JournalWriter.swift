@@ -150,7 +150,8 @@ struct JournalWriter {
     ) throws(JournalDeviceError) -> (segment: JournalSegment, allocated: UInt64) {
         let header = SegmentHeader(
             first: first, previousFirst: previous?.first, salt: device.randomBits(),
-            previousChain: previous?.chain ?? 0, alignment: limits.blockAlignment, time: time)
+            previousChain: previous?.chain ?? 0, alignment: limits.blockAlignment, time: time,
+            allocated: limits.segmentBytes)
         let (bytes, chain) = header.encoded()
         let path = directory + "/" + JournalFileNames.segment(first)
         let unfinished = directory + "/" + JournalFileNames.unfinishedSegment(first)

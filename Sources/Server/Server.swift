@@ -67,15 +67,29 @@ private struct House: Sendable {
         var logger = Logger(label: "cairn") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = configuration.logLevel
 
-        try folder.checkComplete()
-        let catalog = try Catalog(path: folder.catalog)
-        let isFirstStart = try await !FirstAccount.exists(in: catalog)
-        let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
-        let account = try await FirstAccount.open(catalog, secret, randomBytes: random, now: clock())
-
+        // The journal is made before the account, so an account without a journal has lost it; entries without a catalog
+        // have lost that. A first start that was cut short leaves neither, and goes on.
+        let (hadCatalog, hadJournal, hadHistory) = (folder.hasCatalog, folder.hasJournal, folder.hasHistory)
+        let openedCatalog = hadCatalog ? try Catalog(path: folder.catalog) : nil
+        if let openedCatalog, !hadJournal, try await FirstAccount.exists(in: openedCatalog) {
+            throw DataFolder.lost("the journal", folder.journal)
+        }
         let journal = try Journal.open(
             directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(),
             clock: { clock().milliseconds })
+        if !hadCatalog, hadHistory || journal.durableNumber > 0 {
+            throw DataFolder.lost("the catalogue", folder.catalog)
+        }
+        let catalog = try openedCatalog ?? Catalog(path: folder.catalog)
+        let isFirstStart = try await !FirstAccount.exists(in: catalog)
+        let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
+        let account: FirstAccount
+        do throws(AWSError) {
+            account = try await FirstAccount.open(catalog, secret, randomBytes: random, now: clock())
+        } catch {
+            throw DataFolder.unopened(folder.keys + "/" + RootSecret.fileName, cause: error.cause ?? error.message)
+        }
+
         let settled = try await settle(journal, catalog)
         if settled > 0 {
             logger.warning(
