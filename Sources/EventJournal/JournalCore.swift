@@ -86,13 +86,13 @@ final class JournalCore: Sendable {
 
     // MARK: - Appending
 
-    /// Refuses at once what cannot succeed.
-    func admit(_ byteCount: Int) throws(JournalError) {
+    /// Refuses at once what cannot succeed, and what would begin something new on a disk that is nearly full.
+    func admit(_ byteCount: Int, usesReserve: Bool = false) throws(JournalError) {
         guard byteCount <= limits.entryBytesMax else {
             throw JournalError(
                 .tooLarge, "an entry of \(byteCount) bytes is over the limit of \(limits.entryBytesMax)")
         }
-        if isFull.load(ordering: .relaxed) { try checkSpace() }
+        if !usesReserve { try checkSpace() }
     }
 
     private func checkSpace() throws(JournalError) {

@@ -40,7 +40,6 @@ struct JournalWriter {
         _ block: UnsafeMutableRawBufferPointer, count: UInt32
     ) throws(JournalError) -> (first: UInt64, begun: JournalSegment?) {
         if let failure { throw failure }
-        try checkSpace(for: UInt64(block.count))
         var begun: JournalSegment?
         if tail.offset + UInt64(block.count) > limits.segmentBytes, tail.next > segment.header.first {
             begun = try roll()
@@ -102,11 +101,7 @@ struct JournalWriter {
         return error
     }
 
-    /// Refuses what would leave less than the reserve.
-    private func checkSpace(for bytes: UInt64) throws(JournalError) {
-        try Self.checkSpace(directory, device, limits, for: bytes)
-    }
-
+    /// Refuses when less than the reserve is free.
     static func checkSpace(
         _ directory: String, _ device: any JournalDevice, _ limits: JournalLimits, for bytes: UInt64
     ) throws(JournalError) {
