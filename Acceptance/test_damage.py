@@ -6,6 +6,8 @@ names the file, or all that it ever acknowledged is there.
 """
 
 import contextlib
+import datetime
+import gzip
 import json
 import os
 import random
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import CairnServer, _require_binary, request_id_of
+from conftest import CairnServer, _require_binary, request_id_of, wait_until
 
 
 def journal_segments(server) -> list[Path]:
@@ -299,16 +301,123 @@ def test_a_flipped_byte_in_the_root_secret_stops_the_start(damaged):
     assert "keys" in text, text
 
 
-def test_damage_to_event_history_is_named_or_repaired_from_the_journal(damaged):
-    damaged.start()
-    damaged.stop()
-    files = [p for p in (damaged.data / "history").rglob("*") if p.is_file() and p.stat().st_size > 0]
-    if not files:
-        pytest.skip("nothing is sealed yet: event history is in the journal alone")
-    for path in files:
-        flip(path, path.stat().st_size // 2, 0xFF)
-    if starts(damaged):
-        assert everything_is_there(damaged)
-        damaged.kill()
+# -- a folder with several journal segments and a sealed segment of event history -----------------------------------------
+
+MANY = 72_000
+
+
+def import_many(server, place: Path, count: int) -> None:
+    """Imports so many records of about 1400 bytes, 8000 in a file."""
+    place.mkdir()
+    padding = "".join(random.Random(3).choices("abcdefghijklmnopqrstuvwxyz ", k=450))
+    for file in range(count // 8000):
+        records = [
+            {"eventVersion": "1.10", "userIdentity": {"type": "IAMUser", "userName": f"user-{number % 500}"},
+             "eventTime": f"2024-05-{14 + file:02}T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+             "eventSource": "ec2.amazonaws.com", "eventName": f"Call{number % 20}", "awsRegion": "us-east-1",
+             "sourceIPAddress": "192.0.2.1", "userAgent": "test", "requestParameters": {"padding": padding},
+             "responseElements": None, "requestID": f"{file}-{number}", "eventID": f"{file:04}-{number:08}",
+             "readOnly": True, "eventType": "AwsApiCall", "managementEvent": True,
+             "recipientAccountId": "111122223333", "eventCategory": "Management", "more": padding[::-1]}
+            for number in range(8000)]
+        (place / f"{file}.json.gz").write_bytes(gzip.compress(json.dumps({"Records": records}).encode(), compresslevel=1))
+    server.cairn("import", place)
+
+
+@pytest.fixture(scope="module")
+def long_life(tmp_path_factory):
+    """A data folder into which so many events were imported that the journal has a second segment and history a sealed one."""
+    _require_binary()
+    place = tmp_path_factory.mktemp("long-life")
+    server = CairnServer(place / "data")
+    server.start()
+    import_many(server, place / "in", MANY)
+    wait_until(lambda: sealed_files(server), 60, what="a sealed segment of event history")
+    assert len(journal_segments(server)) >= 2
+    server.stop()
+    return server.data
+
+
+def sealed_files(server) -> list[Path]:
+    return sorted(p for p in (server.data / "history").rglob("*") if p.is_file() and p.stat().st_size > 1_000_000)
+
+
+@pytest.fixture
+def old(long_life, make_server, tmp_path):
+    """A server, not started, on a copy of that folder."""
+    copy = tmp_path / "copy"
+    shutil.copytree(long_life, copy, symlinks=True)
+    return make_server(data=copy, started=False)
+
+
+def all_of_it_is_found(server) -> bool:
+    start = datetime.datetime(2024, 5, 1, tzinfo=datetime.timezone.utc)
+    found = [len(server.lookup(start=start, Username=f"user-{number}")) for number in (0, 77, 499)]
+    one = [len(server.lookup(start=start, EventId=f"{file:04}-{number:08}")) for file in range(MANY // 8000)
+           for number in (0, 7999)]
+    return found == [MANY // 500] * 3 and set(one) == {1}
+
+
+def test_a_long_life_is_found_again(old):
+    old.start()
+    assert all_of_it_is_found(old)
+    old.restart()
+    assert all_of_it_is_found(old)
+    old.stop()
+
+
+@pytest.mark.parametrize("place", [0, 0.001, 0.3, 0.7, 0.95, 0.9999])
+def test_a_flipped_byte_in_event_history_is_named_or_does_no_harm(old, place):
+    path = sealed_files(old)[0]
+    flip(path, min(int(path.stat().st_size * place), path.stat().st_size - 1), 0xFF)
+    if starts(old):
+        try:
+            right = all_of_it_is_found(old)
+        except ClientError as error:
+            # A damaged block is found when it is read: the caller is told that it failed, the operator which file it was.
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 500, error
+            right = path.name in old.log_text()
+        assert right, f"events of {path.name} are gone, and nobody says so"
+        old.kill()
     else:
-        assert any(path.name in damaged.log_text() for path in files), damaged.log_text()
+        assert path.name in old.log_text(), old.log_text()
+
+
+def test_a_missing_segment_of_event_history_stops_the_start_or_does_no_harm(old):
+    path = sealed_files(old)[0]
+    path.unlink()
+    if starts(old):
+        assert all_of_it_is_found(old), f"events of {path.name} are gone, and nobody says so"
+        old.kill()
+    else:
+        assert path.name in old.log_text() or str(old.data / "history") in old.log_text(), old.log_text()
+
+
+@pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
+def test_a_missing_segment_of_several_stops_the_start(old, which):
+    path = journal_segments(old)[which]
+    path.unlink()
+    if starts(old):
+        # The first may be one that nobody needs any more; then nothing is missing.
+        assert which == 0 and all_of_it_is_found(old), f"events of {path.name} are gone, and nobody says so"
+        answer = old.client("cloudtrail").list_trails()
+        assert old.event_of(answer)["eventName"] == "ListTrails"
+        old.kill()
+    else:
+        text = old.log_text()
+        assert path.name in text or str(old.data / "journal") in text, text
+
+
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_a_missing_last_segment_stops_the_start_where_nothing_is_sealed(make_server, tmp_path, end):
+    server = make_server()
+    import_many(server, tmp_path / "in", 56_000)
+    assert len(journal_segments(server)) == 2 and not sealed_files(server)
+    answer = server.client("s3").create_bucket(Bucket="in-the-last-segment")
+    server.stop() if end == "stopped" else server.kill()
+    journal_segments(server)[-1].unlink()
+    if starts(server):
+        recorded = [record["requestID"] for record in server.events(EventName="CreateBucket")]
+        assert request_id_of(answer) in recorded, "the last segment is gone with all its events, and nobody says so"
+    else:
+        assert str(server.data / "journal") in server.log_text(), server.log_text()

@@ -216,6 +216,8 @@ struct LogFileImport {
             response = try await client.execute(request, timeout: .minutes(10))
         } catch is NIOConnectionError {
             throw Unreachable(endpoint: access.endpoint)
+        } catch let error as IOError where error.errnoCode == ECONNREFUSED {
+            throw Unreachable(endpoint: access.endpoint)
         }
         let text = try await response.body.collect(upTo: 1 << 20)
         let answer = try? WireValue(json: Array(text.readableBytesView)).asStructure
