@@ -11,7 +11,7 @@ SWIFT_BUILD_FLAGS ?=
 # One binary with nothing to install beside it: everything but the C and math library is linked in. build/static holds
 # links to the static libraries alone (scripts/setup.sh makes it), so that the linker finds these first.
 STATIC_FLAGS = --static-swift-stdlib -Xlinker -L$(CURDIR)/build/static \
-	-Xlinker -licuuc -Xlinker -licudata -Xlinker -llzma
+	-Xlinker -licuuc -Xlinker -licudata -Xlinker -llzma -Xlinker -lz
 SWIFT_TEST_FLAGS ?=
 PYTEST_FLAGS ?=
 export SWIFT_TEST_FLAGS PYTEST_FLAGS

@@ -23,7 +23,7 @@ from conftest import CairnServer, _require_binary, request_id_of, wait_until
 
 
 def journal_segments(server) -> list[Path]:
-    return sorted(p for p in (server.data / "journal").rglob("*") if p.is_file() and p.stat().st_size > 0
+    return sorted(p for p in (server.data / "journal").rglob("*.journal") if p.is_file() and p.stat().st_size > 0
                   and "position" not in p.name and "lock" not in p.name)
 
 

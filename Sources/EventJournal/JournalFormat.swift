@@ -4,7 +4,8 @@
 // with the reader's algorithm; change both together, and the version with them.
 //
 // A folder holds segment files, named by the number of their first entry: 20 decimal digits and `.journal`. A file that
-// ends in `.new` is unfinished and means nothing. `first` (optional) holds the number of the first entry that is kept.
+// ends in `.new` is unfinished and means nothing. `first` (optional) holds the number of the first entry that is kept,
+// `last` (optional) that of the newest segment.
 //
 // Segment header, 64 bytes at offset 0:
 //
@@ -41,7 +42,8 @@
 /// Names of the files in the journal's folder.
 enum JournalFileNames {
     static let first = "first"
-    static let firstUnfinished = "first.new"
+    static let last = "last"
+    static let marksUnfinished = ["first.new", "last.new"]
 
     static func segment(_ number: UInt64) -> String {
         let digits = String(number)
@@ -59,7 +61,7 @@ enum JournalFileNames {
     }
 
     static func isUnfinished(_ name: String) -> Bool {
-        name == firstUnfinished || (name.hasSuffix(".new") && number(String(name.dropLast(4))) != nil)
+        marksUnfinished.contains(name) || (name.hasSuffix(".new") && number(String(name.dropLast(4))) != nil)
     }
 }
 

@@ -127,6 +127,7 @@ struct JournalWriter {
             begun = try Self.create(
                 tail.next, after: (segment.header.first, tail.chain), directory: directory, device: device,
                 limits: limits, time: clock())
+            try KeptMark.write(tail.next, as: JournalFileNames.last, in: directory, device)
         } catch {
             if error.isNoSpace { throw .device(.full, error) }
             throw failed(error)

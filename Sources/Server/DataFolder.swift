@@ -64,6 +64,13 @@ package struct DataFolder: Sendable {
                 + "whole data folder away to start empty")
     }
 
+    /// The journal ends before what other rooms have taken from it.
+    package static func shortened(_ path: String, cause: String) -> DataFolderProblem {
+        DataFolderProblem(
+            "the journal `\(path)` has lost its end (\(cause)); restore the whole data folder from one backup, or move it "
+                + "away to start empty")
+    }
+
     /// The root secret does not fit what is sealed in the catalogue.
     package static func unopened(_ path: String, cause: String) -> DataFolderProblem {
         DataFolderProblem(

@@ -90,14 +90,12 @@ private struct House: Sendable {
             throw DataFolder.unopened(folder.keys + "/" + RootSecret.fileName, cause: error.cause ?? error.message)
         }
 
-        let settled = try await settle(journal, catalog)
+        let settled = try await settle(journal, catalog, folder)
         if settled > 0 {
             logger.warning(
                 "calls were under way when the server stopped; recorded as unknown", metadata: ["count": "\(settled)"])
         }
-        let history = try History.open(
-            directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
-            clock: { clock().milliseconds })
+        let history = try openHistory(folder, journal, clock)
 
         let identifiers = Identifiers(randomBytes: random)
         let recorder = Recorder(
@@ -134,10 +132,29 @@ private struct House: Sendable {
             digests: digests, signingKeys: signingKeys, gate: gate, account: account)
     }
 
+    private static func openHistory(
+        _ folder: DataFolder, _ journal: Journal, _ clock: @escaping Clock
+    ) throws -> History {
+        do {
+            return try History.open(
+                directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
+                clock: { clock().milliseconds })
+        } catch {
+            guard error.code == .journal else { throw error }
+            throw DataFolder.shortened(folder.journal, cause: "\(error)")
+        }
+    }
+
     /// Closes the intents of calls that a crash cut off.
-    private static func settle(_ journal: Journal, _ catalog: Catalog) async throws -> Int {
+    private static func settle(
+        _ journal: Journal, _ catalog: Catalog, _ folder: DataFolder
+    ) async throws -> Int {
         let saved = try await catalog.read { (snapshot) throws(AWSError) in try snapshot.get(settledKey)?.value }
         let from = saved.flatMap { UInt64(String(decoding: $0, as: UTF8.self)) } ?? 0
+        guard from <= journal.durableNumber else {
+            throw DataFolder.shortened(
+                folder.journal, cause: "it ends at entry \(journal.durableNumber), but entry \(from) was acknowledged")
+        }
         return try await Recorder.settle(journal, from: from)
     }
 
