@@ -164,7 +164,7 @@ package final class Journal: Sendable {
     ///
     /// - Returns: whether there was one.
     @discardableResult
-    package func flushPending() -> Bool { core.flushNext() }
+    package func flushPending() -> Bool { core.flushNext() != nil }
 
     /// Writes a mark behind the last block, as the thread does when it is idle; for `Flushing.byHand`.
     package func markIdle() { core.mark() }

@@ -20,6 +20,12 @@ package struct JournalLimits: Sendable {
     /// Idle time after which a mark is written behind the last block, in milliseconds; see the format. 0 for no marks but
     /// the one at close.
     package var markDelayMilliseconds = 100
+    /// The longest pause between two flushes in which callers gather, in microseconds; 0 for none.
+    package var gatherMicrosecondsMax = 1000
+    /// Callers that must have shared the last flush for the next to be put off.
+    package var gatherWaitersMin = 4
+    /// Waiting callers from which on a flush is not put off.
+    package var gatherWaitersMax = 48
     /// Bytes of segments, newest first, whose checksums are compared when the journal is opened. Older blocks are compared
     /// when they are read; the last segment is always compared.
     package var verifiedAtOpenBytesMax: UInt64 = 1 << 30
