@@ -92,10 +92,12 @@ package struct Gate: RequestResponder {
             try parseDocument(&operationRequest, service)
             recorded = record(decoded, call, visit, operationRequest, operation)
             let resources = operation.resources(operationRequest, call)
-            if operation.traits.recordsResources { recorded.resources = resources }
-            if let refusal = authorizer.refusal(
-                proof.caller, action: "\(service.name):\(operation.traits.iamAction ?? operation.name)",
-                resources: resources, family: SignatureFamily(service.wireProtocol))
+            if operation.traits.recordsResources { recorded.resources = resources.filter { $0.action == nil } }
+            if operation.traits.authorization == .policies,
+                let refusal = try await authorizer.refusal(
+                    call, action: "\(service.name):\(operation.traits.iamAction ?? operation.name)",
+                    resources: resources, conditions: operation.conditions(operationRequest, call),
+                    family: SignatureFamily(service.wireProtocol))
             {
                 throw refusal
             }

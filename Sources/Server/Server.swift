@@ -97,6 +97,7 @@ private struct House: Sendable {
         }
         let history = try openHistory(folder, journal, clock)
 
+        let identities = try await IdentityStore.open(catalog)
         let identifiers = Identifiers(randomBytes: random)
         let recorder = Recorder(
             journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
@@ -122,7 +123,10 @@ private struct House: Sendable {
             directory: ServiceDirectory([
                 trails.service, objects.service, IdentityService().service, intake.service,
             ]),
-            credentials: Credentials(catalog: catalog, rootSecret: secret), authorizer: Authorizer(),
+            credentials: Credentials(catalog: catalog, rootSecret: secret, store: identities),
+            authorizer: Authorizer(
+                store: identities,
+                resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) }),
             recorder: recorder, identifiers: identifiers, firstAccount: account.accountID,
             homeRegion: configuration.region, trustedProxies: configuration.trustedProxies,
             isReady: { journal.isWritable }, clock: clock, logger: logger)
