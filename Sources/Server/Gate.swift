@@ -77,6 +77,7 @@ package struct Gate: RequestResponder {
         }
 
         let call = call(by: proof.caller, decoded, visit)
+        credentials.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
         var operationRequest = OperationRequest(
             operation: decoded.operation, parameters: decoded.parameters, http: request, bytes: decoded.bytes)
         var recorded = record(decoded, call, visit, operationRequest, decoded.declared)

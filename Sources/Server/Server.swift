@@ -56,6 +56,7 @@ private struct House: Sendable {
     let signingKeys: SigningKeys
     let gate: Gate
     let account: FirstAccount
+    let identities: IdentityStore
 
     private static let settledKey = CatalogKey("recorder", "settled")
 
@@ -122,6 +123,7 @@ private struct House: Sendable {
         let gate = Gate(
             directory: ServiceDirectory([
                 trails.service, objects.service, IdentityService().service, intake.service,
+                IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
             ]),
             credentials: Credentials(catalog: catalog, rootSecret: secret, store: identities),
             authorizer: Authorizer(
@@ -133,7 +135,7 @@ private struct House: Sendable {
         return House(
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
             history: history, recorder: recorder, objects: objects, trails: trails, delivery: delivery,
-            digests: digests, signingKeys: signingKeys, gate: gate, account: account)
+            digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities)
     }
 
     private static func openHistory(
@@ -160,6 +162,14 @@ private struct House: Sendable {
                 folder.journal, cause: "it ends at entry \(journal.durableNumber), but entry \(from) was acknowledged")
         }
         return try await Recorder.settle(journal, from: from)
+    }
+
+    private func saveUses() async {
+        do throws(AWSError) {
+            try await identities.saveUses()
+        } catch {
+            logger.error("the last uses of keys could not be saved", metadata: ["cause": "\(error.cause ?? "")"])
+        }
     }
 
     private func noteSettled() async {
@@ -234,6 +244,7 @@ private struct House: Sendable {
             seconds += 1
             guard seconds % 60 == 0 else { continue }
             await noteSettled()
+            await saveUses()
             trimJournal()
         }
     }
@@ -252,6 +263,7 @@ private struct House: Sendable {
         await recorder.flushUnproven(isForced: true)
         await delivery.flush()
         await noteSettled()
+        await saveUses()
         await history.close()
         await journal.close()
         do { try catalog.close() } catch { logger.error("the catalog did not close", metadata: ["cause": "\(error)"]) }

@@ -102,7 +102,8 @@ package final class Authorizer: Sendable {
             return store.policiesInForce(for: user)
         case .assumedRole, .federatedUser:
             guard let session = caller.session else { return PoliciesInForce() }
-            var policies = store.entity(id: session.issuerID).map { store.policiesInForce(for: $0) } ?? PoliciesInForce()
+            var policies =
+                store.entity(id: session.issuerID).map { store.policiesInForce(for: $0) } ?? PoliciesInForce()
             if let texts = session.policies {
                 let (compiled, damaged) = texts.map(compiledSessionPolicy).sorted
                 policies.session = compiled
@@ -129,7 +130,8 @@ package final class Authorizer: Sendable {
         case .root: return .root(account: account)
         case .user:
             return .user(
-                account: account, arn: caller.arn ?? "", name: caller.userName ?? "", uniqueID: caller.principalID ?? "")
+                account: account, arn: caller.arn ?? "", name: caller.userName ?? "", uniqueID: caller.principalID ?? ""
+            )
         case .assumedRole:
             return .roleSession(
                 account: account, roleARN: caller.session?.issuerARN ?? "", roleID: caller.session?.issuerID ?? "",

@@ -69,6 +69,19 @@ package final class Credentials: Sendable {
         return credential
     }
 
+    /// Notes that a user's key, or a role by one of its sessions, was used.
+    package func noteUse(by caller: Caller, service: String, region: String, time: Timestamp) {
+        switch caller.kind {
+        case .user:
+            guard let id = caller.accessKeyID else { return }
+            store.noteUse(of: id, service: service, region: region, time: time)
+        case .assumedRole:
+            guard let id = caller.session?.issuerID else { return }
+            store.noteUse(of: id, service: service, region: region, time: time)
+        case .root, .federatedUser, .service, .unknown: return
+        }
+    }
+
     /// A user's key, if it is active.
     private func credential(_ id: String, of user: IdentityEntity) throws(AWSError) -> Credential? {
         guard let key = user.accessKeys.first(where: { $0.id == id }), key.isActive else { return nil }

@@ -36,8 +36,15 @@ package final class IdentityStore: Sendable {
         }
     }
 
+    private struct Uses {
+        var all: [String: LastUse] = [:]
+        /// What is not in the catalog yet.
+        var unsaved: Set<String> = []
+    }
+
     private let catalog: Catalog
     private let state: Mutex<State>
+    private let uses = Mutex(Uses())
 
     /// Reads everything from the catalog.
     ///
@@ -46,8 +53,12 @@ package final class IdentityStore: Sendable {
         let documents = try await catalog.read { snapshot throws(AWSError) in
             try snapshot.scan(prefix: .prefix("iam"))
         }
+        let uses = try await catalog.read { snapshot throws(AWSError) in try snapshot.scan(prefix: LastUse.keyPrefix) }
         let store = IdentityStore(catalog)
         try store.take(documents)
+        store.uses.withLock { state in
+            for document in uses { state.all[document.key.components.last ?? ""] = LastUse(document) }
+        }
         return store
     }
 
@@ -102,6 +113,11 @@ package final class IdentityStore: Sendable {
         }
     }
 
+    /// The account that has an alias.
+    func account(ofAlias alias: String) -> String? {
+        state.withLock { $0.accounts.values.first { $0.settings.alias == alias }?.accountID }
+    }
+
     /// What binds a user or role: its own policies, its groups', and its boundary.
     ///
     /// A managed policy that is gone or damaged, or a boundary that is, stands in `damaged`: nothing is allowed then.
@@ -126,6 +142,32 @@ package final class IdentityStore: Sendable {
             if boundary == nil { damaged.append(arn) }
         }
         return PoliciesInForce(identity: compiled, boundary: boundary, damaged: damaged)
+    }
+
+    // MARK: Last uses
+
+    /// When the key or role of that id was last used.
+    package func lastUse(of id: String) -> LastUse? { uses.withLock { $0.all[id] } }
+
+    /// Notes a use in memory; `saveUses` makes it durable.
+    package func noteUse(of id: String, service: String, region: String, time: Timestamp) {
+        let use = LastUse(time: time, service: service, region: region)
+        uses.withLock { uses in
+            uses.all[id] = use
+            uses.unsaved.insert(id)
+        }
+    }
+
+    /// Writes the uses noted since the last time. A crash loses at most those.
+    package func saveUses() async throws(AWSError) {
+        let unsaved = uses.withLock { uses in
+            defer { uses.unsaved = [] }
+            return uses.unsaved.compactMap { id in uses.all[id].map { (id, $0.document) } }
+        }
+        guard !unsaved.isEmpty else { return }
+        try await catalog.write { transaction throws(AWSError) in
+            for (id, document) in unsaved { try transaction.put(CatalogKey("iam-use", id), document) }
+        }
     }
 
     // MARK: Changing
