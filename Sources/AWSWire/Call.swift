@@ -138,11 +138,17 @@ package struct Call: Sendable {
     package var sourceAddress: String
     package var userAgent: String?
     package var isSecureTransport: Bool
+    /// Asks whether the caller may do one thing more, which an operation finds out while it is performed (each key of
+    /// DeleteObjects): the refusal, or nil. The resource names the action.
+    package var further: @Sendable (ResourceReference) async throws(AWSError) -> AWSError?
 
+    /// - Parameter further: the gate sets it; a call without a gate is its maker's own.
     package init(
         caller: Caller, accountID: String, region: String, time: Timestamp, requestID: String, eventID: String,
-        sourceAddress: String, userAgent: String?, isSecureTransport: Bool
+        sourceAddress: String, userAgent: String?, isSecureTransport: Bool,
+        further: @escaping @Sendable (ResourceReference) async throws(AWSError) -> AWSError? = { _ in nil }
     ) {
+        self.further = further
         self.caller = caller
         self.accountID = accountID
         self.region = region

@@ -126,11 +126,15 @@ package struct ResourceReference: Sendable, Equatable {
     /// The action that is needed on this resource, with its service prefix, where it is not the operation's own
     /// (CopyObject reads its source). Such a resource is authorized, but not shown in the event.
     package var action: String?
+    /// Whether the event shows it although nothing is asked about it (the bucket of an object).
+    package var isOnlyShown: Bool
 
     package init(
-        type: String, arn: String, accountID: String? = nil, isPrefix: Bool = false, action: String? = nil
+        type: String, arn: String, accountID: String? = nil, isPrefix: Bool = false, action: String? = nil,
+        isOnlyShown: Bool = false
     ) {
         self.action = action
+        self.isOnlyShown = isOnlyShown
         self.type = type
         self.arn = arn
         self.accountID = accountID

@@ -76,7 +76,12 @@ package struct Gate: RequestResponder {
             return answer
         }
 
-        let call = call(by: proof.caller, decoded, visit)
+        var call = call(by: proof.caller, decoded, visit)
+        let caller = call
+        call.further = { [authorizer] resource throws(AWSError) in
+            try await authorizer.refusal(
+                caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol))
+        }
         credentials.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
         var operationRequest = OperationRequest(
             operation: decoded.operation, parameters: decoded.parameters, http: request, bytes: decoded.bytes)

@@ -39,11 +39,14 @@ package final class Authorizer: Sendable {
     package func decide(
         _ call: Call, action: String, resources: [ResourceReference], conditions: [ConditionKey]
     ) async throws(AWSError) -> (decision: Decision, resource: ResourceReference?) {
-        var references: [ResourceReference?] = resources
+        var references: [ResourceReference?] = resources.filter { !$0.isOnlyShown }
         if references.isEmpty { references = [nil] }
+        // S3's object is in its bucket's account, which is the one that events show.
+        let owner = resources.lazy.compactMap(\.accountID).first
         var last: (Decision, ResourceReference?)?
         for reference in references {
-            let decision = try await decide(call, action: action, resource: reference, conditions: conditions)
+            let decision = try await decide(
+                call, action: action, resource: reference, owner: owner, conditions: conditions)
             if !decision.isAllowed { return (decision, reference) }
             last = (decision, reference)
         }
@@ -52,16 +55,16 @@ package final class Authorizer: Sendable {
     }
 
     private func decide(
-        _ call: Call, action: String, resource: ResourceReference?, conditions: [ConditionKey]
+        _ call: Call, action: String, resource: ResourceReference?, owner: String?, conditions: [ConditionKey]
     ) async throws(AWSError) -> Decision {
         let action = resource?.action ?? action
-        let account = resource?.accountID ?? call.caller.accountID ?? ""
+        let account = resource?.accountID ?? owner ?? call.caller.accountID ?? ""
         var policies = policiesInForce(for: call.caller)
         if let resource { policies.resource = try await resourcePolicy(resource) }
         if let own = call.caller.accountID { policies.serviceControl = controls(own).service }
         if !account.isEmpty { policies.resourceControl = controls(account).resource }
         var context = self.context(call)
-        if resource?.accountID != nil { context["aws:ResourceAccount"] = ContextValue(account) }
+        if resource?.accountID ?? owner != nil { context["aws:ResourceAccount"] = ContextValue(account) }
         for key in conditions {
             context[key.name] = key.isMultiValued ? ContextValue(set: key.values) : ContextValue(key.values.first ?? "")
         }

@@ -38,7 +38,7 @@ package enum OneTimeCode {
         return String(decoding: out, as: UTF8.self)
     }
 
-    static func bytes(base32 text: String) -> [UInt8] {
+    package static func bytes(base32 text: String) -> [UInt8] {
         var out: [UInt8] = []
         var bits: UInt32 = 0
         var count = 0

@@ -8,7 +8,7 @@ internal import Crypto
 internal import _CryptoExtras
 
 /// A password as it is kept: nobody can read it back.
-struct PasswordHash: Sendable, Equatable {
+package struct PasswordHash: Sendable, Equatable {
     /// OWASP's recommendation for PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet, 2023).
     static let roundsDefault = 600_000
     static let saltBytes = 16
@@ -17,7 +17,8 @@ struct PasswordHash: Sendable, Equatable {
     private let salt: [UInt8]
     private let rounds: Int
 
-    init(_ password: String, salt: [UInt8], rounds: Int) {
+    /// - Parameter salt: random bytes, fresh for each password.
+    package init(_ password: String, salt: [UInt8], rounds: Int) {
         self.salt = salt
         self.rounds = rounds
         hash = Self.derive(Array(password.utf8), salt, rounds)
@@ -40,8 +41,10 @@ struct PasswordHash: Sendable, Equatable {
         ]
     }
 
+    /// Whether this is the password.
+    ///
     /// - Complexity: `rounds` hashes, whatever the answer.
-    func matches(_ password: String) -> Bool {
+    package func matches(_ password: String) -> Bool {
         !hash.isEmpty && ConstantTime.areEqual(Self.derive(Array(password.utf8), salt, rounds), hash)
     }
 

@@ -9,27 +9,33 @@ extension ObjectService {
         Operation(
             "PutObject", .write,
             OperationTraits(category: .data, recordsAnswer: false, recordsResources: true, streamsBody: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.putObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.putObject),
         Operation(
             "GetObject", .read, OperationTraits(category: .data, recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.getObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.getObject),
         Operation(
             "HeadObject", .read,
             OperationTraits(category: .data, iamAction: "GetObject", recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.headObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.headObject),
         Operation(
             "DeleteObject", .write, OperationTraits(category: .data, recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.deleteObject),
         Operation(
             "DeleteObjects", .write,
             OperationTraits(
                 category: .data, iamAction: "DeleteObject", recordsAnswer: false, recordsResources: true,
-                bodyBytesMax: Limits.deleteDocumentBytes),
-            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteObjects),
+                bodyBytesMax: Limits.deleteDocumentBytes, authorization: .operation),
+            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.deleteObjects),
         Operation(
             "CopyObject", .write,
             OperationTraits(category: .data, iamAction: "PutObject", recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.copyObject),
+            on: copyResources, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.copyObject),
     ]
 
     // MARK: PutObject
@@ -212,8 +218,9 @@ extension ObjectService {
     func deleteObjects(_ input: DeleteObjectsInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place, call)
         var document = WireStructure()
-        let outcomes = try await delete(input.targets, in: bucket.name)
-        for (target, outcome) in zip(input.targets, outcomes) {
+        let targets = try await allowed(input.targets, in: bucket, call)
+        let outcomes = try await delete(targets, in: bucket.name)
+        for (target, outcome) in zip(targets, outcomes) {
             if let error = outcome.error {
                 var entry: WireStructure = ["Key": .string(target.key)]
                 entry.append("VersionId", ifPresent: target.version.map { .string($0) })
@@ -227,6 +234,23 @@ extension ObjectService {
             }
         }
         return ObjectAnswer(body: .xml(root: "DeleteResult", document))
+    }
+
+    /// Each key is asked for by itself; what is refused stands in the answer.
+    private func allowed(
+        _ targets: [DeleteTarget], in bucket: BucketRecord, _ call: Call
+    ) async throws(AWSError) -> [DeleteTarget] {
+        var asked: [DeleteTarget] = []
+        for var target in targets {
+            if target.refusal == nil {
+                target.refusal = try await call.further(
+                    ResourceReference(
+                        type: "AWS::S3::Object", arn: bucket.arn(of: target.key), accountID: bucket.ownerAccount,
+                        action: "s3:DeleteObject"))
+            }
+            asked.append(target)
+        }
+        return asked
     }
 
     private struct DeleteOutcome: Sendable {
@@ -274,7 +298,6 @@ extension ObjectService {
         let target = try bucket(input.place.place, call)
         guard let origin = buckets[input.source.bucket] else { throw .noSuchBucket(input.source.bucket) }
         if let expected = input.sourceOwner, expected != origin.ownerAccount { throw .objectAccessDenied() }
-        guard origin.ownerAccount == target.ownerAccount else { throw .objectAccessDenied() }
         if origin.name == target.name, input.source.key == input.place.key, !input.replacesMetadata {
             throw .invalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
