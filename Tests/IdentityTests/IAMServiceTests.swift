@@ -66,7 +66,7 @@ final class IAMServiceTests {
         _ room: Room, _ name: String, _ parameters: WireStructure = [:], by caller: Caller? = nil
     ) async throws -> OperationAnswer {
         let operation = try #require(room.service.operations[name])
-        let http = WireRequest(method: "POST", target: "/", headers: [WireHeader("host", "localhost")])
+        let http = try WireRequest(method: "POST", target: "/", headers: [WireHeader("host", "localhost")])
         let request = OperationRequest(operation: name, parameters: parameters, http: http)
         return try await operation.perform(request, call(caller))
     }

@@ -35,7 +35,7 @@ package struct IAMService: Sendable {
     /// - Parameter randomBytes: a source fit for keys.
     package init(
         store: IdentityStore, rootSecret: RootSecret, randomBytes: @escaping @Sendable (Int) -> [UInt8],
-        passwordRounds: Int = 600_000
+        passwordRounds: Int = PasswordHash.roundsDefault
     ) {
         self.store = store
         self.rootSecret = rootSecret

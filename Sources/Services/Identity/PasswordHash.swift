@@ -10,7 +10,7 @@ internal import _CryptoExtras
 /// A password as it is kept: nobody can read it back.
 package struct PasswordHash: Sendable, Equatable {
     /// OWASP's recommendation for PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet, 2023).
-    static let roundsDefault = 600_000
+    package static let roundsDefault = 600_000
     static let saltBytes = 16
 
     private let hash: [UInt8]

@@ -2,6 +2,7 @@
 
 package import AWSWire
 package import Policies
+internal import Synchronization
 
 /// A bucket's policy document, checked by S3's rules.
 struct BucketPolicy: Sendable {
@@ -80,7 +81,13 @@ extension ObjectService {
         guard resource.arn.hasPrefix(prefix) else { return nil }
         let name = resource.arn.dropFirst(prefix.count).prefix { $0 != "/" }
         guard let text = buckets[String(name)]?.policy else { return nil }
-        return try BucketPolicy(stored: text, of: String(name)).document
+        if let compiled = compiledPolicies.withLock({ $0[text] }) { return compiled }
+        let compiled = try BucketPolicy(stored: text, of: String(name)).document
+        compiledPolicies.withLock { policies in
+            if policies.count >= Limits.compiledPolicies { policies.removeAll(keepingCapacity: true) }
+            policies[text] = compiled
+        }
+        return compiled
     }
 
     /// Decides by the bucket's policy alone whether a service may do something in its own name.
