@@ -282,6 +282,16 @@ def test_what_is_stored_is_enforced(iam, server):
     refused(mine.get_object, "AccessDenied", Bucket="enforced", Key="open/k")
 
 
+def test_only_who_may_list_learns_that_a_key_is_missing(server):
+    user = User(server, "reader")
+    server.client("s3").create_bucket(Bucket="absent")
+    user.grant(policy(allow("s3:GetObject", "arn:aws:s3:::absent/*")))
+    refused(user.client("s3").get_object, "AccessDenied", "s3:ListBucket", Bucket="absent", Key="k")
+    refused(user.client("s3").head_object, "403", Bucket="absent", Key="k")
+    user.grant(policy(allow("s3:GetObject", "arn:aws:s3:::absent/*"), allow("s3:ListBucket", "arn:aws:s3:::absent")))
+    refused(user.client("s3").get_object, "NoSuchKey", Bucket="absent", Key="k")
+
+
 def test_copy_needs_the_source_and_bulk_delete_each_key(server):
     user = User(server, "copier")
     s3 = server.client("s3")

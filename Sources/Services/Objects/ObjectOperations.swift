@@ -110,7 +110,7 @@ extension ObjectService {
 
     func getObject(_ input: GetObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        let (record, file) = try await openObject(bucket.name, input.place.key)
+        let (record, file) = try await openObject(bucket, input.place.key, call)
         var answer = try readAnswer(input, record)
         guard answer.status != 304 else { return answer.head }
         let range = answer.range
@@ -134,7 +134,7 @@ extension ObjectService {
             guard let document = try snapshot.get(ObjectRecord.key(bucket.name, key)) else { return nil }
             return try ObjectRecord(document)
         }
-        guard let record else { throw .noSuchKey(key) }
+        guard let record else { throw try await absence(of: key, in: bucket, call) }
         var answer = try readAnswer(input, record)
         guard answer.status != 304 else { return answer.head }
         let length = answer.range.upperBound - answer.range.lowerBound
@@ -142,15 +142,26 @@ extension ObjectService {
         return answer.head
     }
 
+    /// What a reader is told of a key that is not there: only those who may list the bucket learn that.
+    private func absence(
+        of key: String, in bucket: BucketRecord, _ call: Call
+    ) async throws(AWSError) -> AWSError {
+        let listing = ResourceReference(
+            type: "AWS::S3::Bucket", arn: bucket.arn, accountID: bucket.ownerAccount, action: "s3:ListBucket")
+        return try await call.further(listing) ?? .noSuchKey(key)
+    }
+
     /// Finds an object and opens its file. A file that is replaced between the two is looked up anew.
-    func openObject(_ bucket: String, _ key: String) async throws(AWSError) -> (ObjectRecord, ObjectFile) {
+    func openObject(
+        _ bucket: BucketRecord, _ key: String, _ call: Call
+    ) async throws(AWSError) -> (ObjectRecord, ObjectFile) {
         var missing: ObjectFileError?
         for _ in 0..<16 {
             let record = try await catalog.read { (snapshot) throws(AWSError) -> ObjectRecord? in
-                guard let document = try snapshot.get(ObjectRecord.key(bucket, key)) else { return nil }
+                guard let document = try snapshot.get(ObjectRecord.key(bucket.name, key)) else { return nil }
                 return try ObjectRecord(document)
             }
-            guard let record else { throw .noSuchKey(key) }
+            guard let record else { throw try await absence(of: key, in: bucket, call) }
             do throws(ObjectFileError) {
                 return (record, try await files.open(record.file))
             } catch {
@@ -303,7 +314,7 @@ extension ObjectService {
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
                     + "object's metadata, storage class, website redirect location or encryption attributes.")
         }
-        let (source, file) = try await openObject(origin.name, input.source.key)
+        let (source, file) = try await openObject(origin, input.source.key, call)
         switch input.conditions.test(source) {
         case .holds: break
         case .failed(let condition): throw .preconditionFailed(condition)
