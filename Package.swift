@@ -65,7 +65,7 @@ let package = Package(
         room("Capture", ["EventRecord", "EventJournal", "LogFiles", "AWSWire", log]),
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
-        service("Identity", ["AWSWire", "Policies", "Storage", crypto]),
+        service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
         // Level 3.
         service("Objects", ["AWSWire", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
@@ -112,7 +112,7 @@ let package = Package(
         tests("PoliciesTests", ["Policies"], exclude: ["Cases"]),
         tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
         tests("StorageTests", ["AWSWire", "Storage"]),
-        tests("IdentityTests", ["AWSWire", "Storage", "Identity"]),
+        tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity"]),
         tests("ObjectsTests", ["Objects", "AWSWire", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal"]),

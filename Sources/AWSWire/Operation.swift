@@ -9,12 +9,15 @@ package import NIOCore
 /// operations in a table `static let operations: [Operation<Self>]`; `Service.init` binds them to the living service.
 package struct Operation<Owner: Sendable>: Sendable {
     package typealias Resources = @Sendable (Owner, OperationRequest, Call) -> [ResourceReference]
+    package typealias Conditions = @Sendable (Owner, OperationRequest, Call) -> [ConditionKey]
     package typealias Perform = @Sendable (Owner, OperationRequest, Call) async throws(AWSError) -> OperationAnswer
     package typealias Recorded = @Sendable (OperationRequest) -> WireValue
 
     package var name: String
     package var traits: OperationTraits
     package var resources: Resources
+    /// The condition keys that the service itself knows of a call, besides the global ones.
+    package var conditions: Conditions
     /// What the event shows as requestParameters; nil: the decoded parameters with the first letter in lower case.
     package var recorded: Recorded?
     package var perform: Perform
@@ -28,13 +31,15 @@ package struct Operation<Owner: Sendable>: Sendable {
     ///   - perform: a method of the service, unapplied.
     package init<Input: OperationInput, Output: OperationOutput>(
         _ name: String, _ access: OperationTraits.Access, _ traits: OperationTraits = OperationTraits(),
-        on resources: @escaping Resources = { _, _, _ in [] }, recorded: Recorded? = nil,
+        on resources: @escaping Resources = { _, _, _ in [] },
+        conditions: @escaping Conditions = { _, _, _ in [] }, recorded: Recorded? = nil,
         perform: @escaping @Sendable (Owner) -> @Sendable (Input, Call) async throws(AWSError) -> Output
     ) {
         self.name = name
         self.traits = traits
         self.traits.access = access
         self.resources = resources
+        self.conditions = conditions
         self.recorded = recorded
         self.perform = { (owner, request, call) async throws(AWSError) -> OperationAnswer in
             let input = try Input(request)
@@ -51,6 +56,17 @@ package struct OperationTraits: Sendable {
         case data = "Data"
     }
 
+    /// Who decides whether a call is allowed.
+    package enum Authorization: Sendable {
+        /// The policies in force, before the operation is performed.
+        case policies
+        /// A valid signature is enough (GetCallerIdentity).
+        case signedOnly
+        /// The operation itself, because the question is of a special kind (AssumeRole asks a trust policy).
+        case operation
+    }
+
+    package var authorization: Authorization
     /// Whether the call may change anything; a write opens an intent before it is performed.
     package var access: Access
     package var category: Category
@@ -74,8 +90,9 @@ package struct OperationTraits: Sendable {
     package init(
         category: Category = .management, iamAction: String? = nil, eventName: String? = nil, isReadOnly: Bool? = nil,
         redacted: [String] = [], recordsAnswer: Bool = true, recordsResources: Bool = false,
-        streamsBody: Bool = false, bodyBytesMax: Int = 1 << 20
+        streamsBody: Bool = false, bodyBytesMax: Int = 1 << 20, authorization: Authorization = .policies
     ) {
+        self.authorization = authorization
         access = .read
         self.category = category
         self.iamAction = iamAction
@@ -106,12 +123,42 @@ package struct ResourceReference: Sendable, Equatable {
     package var accountID: String?
     /// Whether `arn` is a prefix (S3 ListObjects shows `ARNPrefix`).
     package var isPrefix: Bool
+    /// The action that is needed on this resource, with its service prefix, where it is not the operation's own
+    /// (CopyObject reads its source). Such a resource is authorized, but not shown in the event.
+    package var action: String?
+    /// Whether the event shows it although nothing is asked about it (the bucket of an object).
+    package var isOnlyShown: Bool
 
-    package init(type: String, arn: String, accountID: String? = nil, isPrefix: Bool = false) {
+    package init(
+        type: String, arn: String, accountID: String? = nil, isPrefix: Bool = false, action: String? = nil,
+        isOnlyShown: Bool = false
+    ) {
+        self.action = action
+        self.isOnlyShown = isOnlyShown
         self.type = type
         self.arn = arn
         self.accountID = accountID
         self.isPrefix = isPrefix
+    }
+}
+
+/// A condition key of a call, as policies ask for it (`s3:prefix`), and its value or values.
+package struct ConditionKey: Sendable, Equatable {
+    package var name: String
+    package var values: [String]
+    /// Whether the key is of the kind that can have several values (`aws:TagKeys`), whatever number it has here.
+    package var isMultiValued: Bool
+
+    package init(_ name: String, _ value: String) {
+        self.name = name
+        values = [value]
+        isMultiValued = false
+    }
+
+    package init(_ name: String, set values: [String]) {
+        self.name = name
+        self.values = values
+        isMultiValued = true
     }
 }
 

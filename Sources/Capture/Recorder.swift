@@ -209,12 +209,50 @@ extension Recorder {
             return EventIdentity(
                 type: "Root", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
                 accessKeyID: caller.accessKeyID)
+        case .user:
+            return EventIdentity(
+                type: "IAMUser", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
+                accessKeyID: caller.accessKeyID, userName: caller.userName,
+                session: caller.session.map { session($0, issuer: nil) })
+        case .assumedRole:
+            return EventIdentity(
+                type: "AssumedRole", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
+                accessKeyID: caller.accessKeyID,
+                session: caller.session.map { session($0, issuer: issuer("Role", $0, caller)) })
+        case .federatedUser:
+            return EventIdentity(
+                type: "FederatedUser", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
+                accessKeyID: caller.accessKeyID,
+                session: caller.session.map {
+                    session($0, issuer: issuer($0.issuerName == nil ? "Root" : "IAMUser", $0, caller))
+                })
         case .service(let principal): return EventIdentity(type: "AWSService", invokedBy: principal)
         case .unknown:
             return EventIdentity(
                 type: "Unknown", accountID: record.call.accountID,
                 accessKeyID: record.presentedAccessKeyID.map(shownAccessKey))
         }
+    }
+
+    private static func issuer(_ type: String, _ session: CallerSession, _ caller: Caller) -> EventIdentity.Issuer {
+        EventIdentity.Issuer(
+            type: type, principalID: session.issuerID, arn: session.issuerARN, accountID: caller.accountID ?? "",
+            userName: session.issuerName ?? "root")
+    }
+
+    private static func session(
+        _ session: CallerSession, issuer: EventIdentity.Issuer?
+    ) -> EventIdentity.Session {
+        let federation = session.webIdentity.map { web in
+            WireValue.structure([
+                "federatedProvider": .string(web.provider),
+                "attributes": .structure(
+                    WireStructure(web.claims.map { WireStructure.Member($0.key, .string($0.value)) })),
+            ]).json
+        }
+        return EventIdentity.Session(
+            issuer: issuer, webIDFederation: federation, creationSeconds: session.issued.seconds,
+            isMFAAuthenticated: session.mfaTime != nil, sourceIdentity: session.sourceIdentity)
     }
 
     /// An access key id that nobody has may be a secret that was pasted in the wrong place: only what has the form of an id

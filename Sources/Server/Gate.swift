@@ -76,7 +76,13 @@ package struct Gate: RequestResponder {
             return answer
         }
 
-        let call = call(by: proof.caller, decoded, visit)
+        var call = call(by: proof.caller, decoded, visit)
+        let caller = call
+        call.further = { [authorizer] resource throws(AWSError) in
+            try await authorizer.refusal(
+                caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol))
+        }
+        credentials.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
         var operationRequest = OperationRequest(
             operation: decoded.operation, parameters: decoded.parameters, http: request, bytes: decoded.bytes)
         var recorded = record(decoded, call, visit, operationRequest, decoded.declared)
@@ -92,10 +98,12 @@ package struct Gate: RequestResponder {
             try parseDocument(&operationRequest, service)
             recorded = record(decoded, call, visit, operationRequest, operation)
             let resources = operation.resources(operationRequest, call)
-            if operation.traits.recordsResources { recorded.resources = resources }
-            if let refusal = authorizer.refusal(
-                proof.caller, action: "\(service.name):\(operation.traits.iamAction ?? operation.name)",
-                resources: resources, family: SignatureFamily(service.wireProtocol))
+            if operation.traits.recordsResources { recorded.resources = resources.filter { $0.action == nil } }
+            if operation.traits.authorization == .policies,
+                let refusal = try await authorizer.refusal(
+                    call, action: "\(service.name):\(operation.traits.iamAction ?? operation.name)",
+                    resources: resources, conditions: operation.conditions(operationRequest, call),
+                    family: SignatureFamily(service.wireProtocol))
             {
                 throw refusal
             }

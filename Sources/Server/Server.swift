@@ -56,6 +56,7 @@ private struct House: Sendable {
     let signingKeys: SigningKeys
     let gate: Gate
     let account: FirstAccount
+    let identities: IdentityStore
 
     private static let settledKey = CatalogKey("recorder", "settled")
 
@@ -97,6 +98,7 @@ private struct House: Sendable {
         }
         let history = try openHistory(folder, journal, clock)
 
+        let identities = try await IdentityStore.open(catalog)
         let identifiers = Identifiers(randomBytes: random)
         let recorder = Recorder(
             journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
@@ -121,15 +123,19 @@ private struct House: Sendable {
         let gate = Gate(
             directory: ServiceDirectory([
                 trails.service, objects.service, IdentityService().service, intake.service,
+                IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
             ]),
-            credentials: Credentials(catalog: catalog, rootSecret: secret), authorizer: Authorizer(),
+            credentials: Credentials(catalog: catalog, rootSecret: secret, store: identities),
+            authorizer: Authorizer(
+                store: identities,
+                resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) }),
             recorder: recorder, identifiers: identifiers, firstAccount: account.accountID,
             homeRegion: configuration.region, trustedProxies: configuration.trustedProxies,
             isReady: { journal.isWritable }, clock: clock, logger: logger)
         return House(
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
             history: history, recorder: recorder, objects: objects, trails: trails, delivery: delivery,
-            digests: digests, signingKeys: signingKeys, gate: gate, account: account)
+            digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities)
     }
 
     private static func openHistory(
@@ -156,6 +162,14 @@ private struct House: Sendable {
                 folder.journal, cause: "it ends at entry \(journal.durableNumber), but entry \(from) was acknowledged")
         }
         return try await Recorder.settle(journal, from: from)
+    }
+
+    private func saveUses() async {
+        do throws(AWSError) {
+            try await identities.saveUses()
+        } catch {
+            logger.error("the last uses of keys could not be saved", metadata: ["cause": "\(error.cause ?? "")"])
+        }
     }
 
     private func noteSettled() async {
@@ -230,6 +244,7 @@ private struct House: Sendable {
             seconds += 1
             guard seconds % 60 == 0 else { continue }
             await noteSettled()
+            await saveUses()
             trimJournal()
         }
     }
@@ -248,6 +263,7 @@ private struct House: Sendable {
         await recorder.flushUnproven(isForced: true)
         await delivery.flush()
         await noteSettled()
+        await saveUses()
         await history.close()
         await journal.close()
         do { try catalog.close() } catch { logger.error("the catalog did not close", metadata: ["cause": "\(error)"]) }

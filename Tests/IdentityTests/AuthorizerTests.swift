@@ -1,27 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AWSWire
+import Foundation
 import Identity
+import Policies
+import Storage
 import Testing
 
-struct AuthorizerTests {
+/// Each test has a catalog of its own, removed with the suite's value.
+final class AuthorizerTests {
+    private let path = FileManager.default.temporaryDirectory.appending(path: "cairn-\(UUID().uuidString).sqlite").path
     private let own = "123456789012"
     private var root: Caller { .root(of: own, accessKeyID: "AKIAIOSFODNN7EXAMPLE") }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    private func authorizer(
+        _ resourcePolicy: @escaping Authorizer.ResourcePolicySource = { _ in nil }
+    ) async throws -> Authorizer {
+        let store = try await IdentityStore.open(try Catalog(path: path))
+        return Authorizer(store: store, resourcePolicy: resourcePolicy)
+    }
+
+    private func call(_ caller: Caller) -> Call {
+        Call(
+            caller: caller, accountID: own, region: "us-east-1", time: Timestamp(seconds: 1_800_000_000),
+            requestID: "r", eventID: "e", sourceAddress: "203.0.113.9", userAgent: nil, isSecureTransport: true)
+    }
 
     private func bucket(_ account: String?) -> [ResourceReference] {
         [ResourceReference(type: "AWS::S3::Bucket", arn: "arn:aws:s3:::b", accountID: account)]
     }
 
-    @Test func `root may do everything in its own account`() {
-        let authorizer = Authorizer()
-        #expect(authorizer.authorize(root, action: "s3:DeleteBucket", resources: bucket(own)) == .allowed)
-        #expect(authorizer.authorize(root, action: "s3:DeleteBucket", resources: bucket(nil)) == .allowed)
-        #expect(authorizer.authorize(root, action: "sts:GetCallerIdentity", resources: []) == .allowed)
+    @Test func `root may do everything in its own account`() async throws {
+        let authorizer = try await authorizer()
+        for resources in [bucket(own), bucket(nil), []] {
+            let refusal = try await authorizer.refusal(
+                call(root), action: "s3:DeleteBucket", resources: resources, family: .s3)
+            #expect(refusal == nil)
+        }
     }
 
-    @Test func `root may do nothing in another account`() {
-        let refusal = Authorizer().refusal(
-            root, action: "s3:DeleteBucket", resources: bucket("999999999999"), family: .s3)
+    @Test func `root may do nothing in another account`() async throws {
+        let refusal = try await authorizer().refusal(
+            call(root), action: "s3:DeleteBucket", resources: bucket("999999999999"), family: .s3)
         #expect(refusal?.code == "AccessDenied")
         #expect(refusal?.status == 403)
         #expect(
@@ -30,13 +52,40 @@ struct AuthorizerTests {
                 + "\"arn:aws:s3:::b\" because no resource-based policy allows the s3:DeleteBucket action")
     }
 
+    @Test func `a deny in the bucket's policy binds its owner's root`() async throws {
+        let text = #"""
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
+             "Resource": "arn:aws:s3:::b"}]}
+            """#
+        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3))
+        let authorizer = try await authorizer { _ in policy }
+        let refusal = try await authorizer.refusal(
+            call(root), action: "s3:DeleteBucket", resources: bucket(own), family: .s3)
+        #expect(refusal?.message.hasSuffix("with an explicit deny in a resource-based policy") == true)
+        let other = try await authorizer.refusal(
+            call(root), action: "s3:ListBucket", resources: bucket(own), family: .s3)
+        #expect(other == nil)
+    }
+
+    @Test func `a resource that names an action of its own is asked for that`() async throws {
+        let resources = [
+            bucket(own)[0],
+            ResourceReference(
+                type: "AWS::S3::Object", arn: "arn:aws:s3:::other/k", accountID: "999999999999", action: "s3:GetObject"),
+        ]
+        let refusal = try await authorizer().refusal(
+            call(root), action: "s3:PutObject", resources: resources, family: .s3)
+        #expect(refusal?.message.contains("s3:GetObject on resource: \"arn:aws:s3:::other/k\"") == true)
+    }
+
     @Test(arguments: [Caller.unknown, .service("cloudtrail.amazonaws.com")])
-    func `callers without an account may do nothing`(_ caller: Caller) {
-        let authorizer = Authorizer()
-        #expect(authorizer.authorize(caller, action: "s3:ListBucket", resources: []) != .allowed)
-        #expect(
-            authorizer.refusal(caller, action: "s3:ListBucket", resources: [], family: .s3)?.message == "Access Denied")
-        let json = authorizer.refusal(caller, action: "cloudtrail:ListTrails", resources: [], family: .json)
+    func `callers without an account may do nothing`(_ caller: Caller) async throws {
+        let authorizer = try await authorizer()
+        let refusal = try await authorizer.refusal(
+            call(caller), action: "s3:ListBucket", resources: bucket(own), family: .s3)
+        #expect(refusal?.message == "Access Denied")
+        let json = try await authorizer.refusal(
+            call(caller), action: "cloudtrail:ListTrails", resources: [], family: .json)
         #expect(json?.code == "AccessDeniedException")
         #expect(json?.recordedCode == "AccessDenied")
         #expect(json?.status == 400)

@@ -74,7 +74,8 @@ final class CredentialsTests {
         let catalog = try openCatalog()
         let secret = try openSecret()
         let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
-        let credentials = Credentials(catalog: catalog, rootSecret: secret)
+        let credentials = try await Credentials(
+            catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog))
         for _ in 0..<2 {
             let credential = try #require(try await credentials.find(account.accessKeyID))
             #expect(credential.secret == account.secret)
@@ -88,7 +89,10 @@ final class CredentialsTests {
         let catalog = try openCatalog()
         let secret = try openSecret()
         _ = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
-        #expect(try await Credentials(catalog: catalog, rootSecret: secret).find(id) == nil)
+        #expect(
+            try await Credentials(
+                catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
+            ).find(id) == nil)
     }
 
     @Test func `the catalog does not hold the secret in the clear`() async throws {
@@ -123,7 +127,9 @@ final class CredentialsTests {
         for damaged in ["", "{}", "nonsense", "{\"Version\":2}"] {
             try await catalog.write { transaction throws(AWSError) in try transaction.put(key, Array(damaged.utf8)) }
             let error = await #expect(throws: AWSError.self) {
-                try await Credentials(catalog: catalog, rootSecret: secret).find(account.accessKeyID)
+                try await Credentials(
+                    catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
+                ).find(account.accessKeyID)
             }
             #expect(error?.cause?.contains("credential/\(account.accessKeyID)") == true)
         }
@@ -138,7 +144,10 @@ final class CredentialsTests {
             let text = String(decoding: try transaction.get(key)?.value ?? [], as: UTF8.self)
             try transaction.put(key, Array(text.replacing("\"Active\"", with: "\"Inactive\"").utf8))
         }
-        #expect(try await Credentials(catalog: catalog, rootSecret: secret).find(account.accessKeyID) == nil)
+        #expect(
+            try await Credentials(
+                catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
+            ).find(account.accessKeyID) == nil)
     }
 
     @Test func `a session token with a long-term key is refused`() async throws {
@@ -146,7 +155,9 @@ final class CredentialsTests {
         let secret = try openSecret()
         let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
         let credential = try #require(
-            try await Credentials(catalog: catalog, rootSecret: secret).find(account.accessKeyID))
+            try await Credentials(
+                catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
+            ).find(account.accessKeyID))
         for (token, expected) in [(nil, nil), ("token", SignatureError.unknownToken("token"))] {
             var request = try WireRequest(method: "GET", target: "/", headers: [WireHeader("host", "h")])
             let signer = RequestSigner(

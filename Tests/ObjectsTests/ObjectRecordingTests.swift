@@ -85,13 +85,17 @@ struct ObjectRecordingTests {
         let bucket = ResourceReference(
             type: "AWS::S3::Bucket", arn: "arn:aws:s3:::aaa", accountID: ObjectRoom.account)
         #expect(try await recorded("GET", "/aaa?acl").2 == [bucket])
+        // Of an object and its bucket one is asked for, and both are shown.
+        var shownBucket = bucket
+        shownBucket.isOnlyShown = true
         #expect(
             try await recorded("GET", "/aaa/d/k").2 == [
-                ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::aaa/d/k"), bucket,
+                ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::aaa/d/k"), shownBucket,
             ])
         #expect(
             try await recorded("GET", "/aaa?prefix=d/").2 == [
-                ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::aaa/d/", isPrefix: true), bucket,
+                ResourceReference(
+                    type: "AWS::S3::Object", arn: "arn:aws:s3:::aaa/d/", isPrefix: true, isOnlyShown: true), bucket,
             ])
     }
 

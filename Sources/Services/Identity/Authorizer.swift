@@ -1,41 +1,203 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+package import Policies
+internal import Synchronization
 
-/// Decides whether a caller may do what it asks.
-///
-/// An account's root may do everything in its own account; nobody else may do anything. Identity policies join the decision
-/// here, and only here.
-package struct Authorizer: Sendable {
-    package enum Decision: Sendable, Equatable {
-        case allowed
-        /// With the reason that AWS would give; `because no identity-based policy allows the X action`.
-        case denied(reason: String)
+/// Gathers what is in force for a call, asks the policy engine, and words the refusal.
+package final class Authorizer: Sendable {
+    /// Gives the policy of a resource (a bucket's), nil where it has none.
+    package typealias ResourcePolicySource = @Sendable (ResourceReference) async throws(AWSError) -> PolicyDocument?
+    /// Gives an organization's policies over an account.
+    package typealias ControlPolicySource = @Sendable (_ account: String) -> AccountControls
+
+    /// Most compiled session policies that are kept; beyond it the cache starts anew.
+    private static let sessionPoliciesMax = 1000
+
+    private let store: IdentityStore
+    private let resourcePolicy: ResourcePolicySource
+    private let controls: ControlPolicySource
+    private let sessionPolicies = Mutex<[String: StoredPolicy]>([:])
+
+    package init(
+        store: IdentityStore, resourcePolicy: @escaping ResourcePolicySource = { _ in nil },
+        controls: @escaping ControlPolicySource = { _ in AccountControls() }
+    ) {
+        self.store = store
+        self.resourcePolicy = resourcePolicy
+        self.controls = controls
     }
 
-    package init() {}
-
+    /// Decides whether the caller may do the action on all of the resources; the first refusal is the answer.
+    ///
     /// - Parameters:
-    ///   - action: with its service prefix, `s3:GetObject`.
-    ///   - resources: what the operation touches; an owner that is not known is taken for the caller's own account,
-    ///     since the operation itself looks the resource up there.
-    package func authorize(_ caller: Caller, action: String, resources: [ResourceReference]) -> Decision {
-        switch caller.kind {
-        case .root:
-            let isForeign = resources.contains { $0.accountID != nil && $0.accountID != caller.accountID }
-            return isForeign
-                ? .denied(reason: "because no resource-based policy allows the \(action) action") : .allowed
-        case .service, .unknown:
-            return .denied(reason: "because no identity-based policy allows the \(action) action")
+    ///   - action: with its service prefix, `s3:GetObject`; a resource that names an action of its own is asked for that.
+    ///   - resources: what the operation touches; none for `*`. An owner that is not known is taken for the caller's own
+    ///     account, since the operation itself looks the resource up there.
+    ///   - conditions: the condition keys that the service knows of this call.
+    /// - Throws: `InternalFailure` when a resource's policy cannot be read.
+    package func decide(
+        _ call: Call, action: String, resources: [ResourceReference], conditions: [ConditionKey]
+    ) async throws(AWSError) -> (decision: Decision, resource: ResourceReference?) {
+        var references: [ResourceReference?] = resources.filter { !$0.isOnlyShown }
+        if references.isEmpty { references = [nil] }
+        // S3's object is in its bucket's account, which is the one that events show.
+        let owner = resources.lazy.compactMap(\.accountID).first
+        var last: (Decision, ResourceReference?)?
+        for reference in references {
+            let decision = try await decide(
+                call, action: action, resource: reference, owner: owner, conditions: conditions)
+            if !decision.isAllowed { return (decision, reference) }
+            last = (decision, reference)
         }
+        guard let last else { throw .internalFailure(cause: "no resource to authorize") }
+        return last
+    }
+
+    private func decide(
+        _ call: Call, action: String, resource: ResourceReference?, owner: String?, conditions: [ConditionKey]
+    ) async throws(AWSError) -> Decision {
+        let action = resource?.action ?? action
+        let account = resource?.accountID ?? owner ?? call.caller.accountID ?? ""
+        var policies = policiesInForce(for: call.caller)
+        if let resource { policies.resource = try await resourcePolicy(resource) }
+        if let own = call.caller.accountID { policies.serviceControl = controls(own).service }
+        if !account.isEmpty { policies.resourceControl = controls(account).resource }
+        var context = self.context(call)
+        if resource?.accountID ?? owner != nil { context["aws:ResourceAccount"] = ContextValue(account) }
+        for key in conditions {
+            context[key.name] = key.isMultiValued ? ContextValue(set: key.values) : ContextValue(key.values.first ?? "")
+        }
+        let request = AuthorizationRequest(
+            principal: principal(of: call.caller), action: action, resource: resource?.arn ?? "*",
+            resourceAccount: account, context: context)
+        return PolicyEvaluation.decide(
+            request, policies, rule: Self.bucketPolicyActions.contains(action) ? .bucketPolicy : .standard)
     }
 
     /// The refusal that the caller sees; nil when the call is allowed.
     package func refusal(
-        _ caller: Caller, action: String, resources: [ResourceReference], family: SignatureFamily
-    ) -> AWSError? {
-        guard case .denied(let reason) = authorize(caller, action: action, resources: resources) else { return nil }
-        return .accessDenied(
-            family: family, callerARN: caller.arn, action: action, resource: resources.first?.arn, reason: reason)
+        _ call: Call, action: String, resources: [ResourceReference], conditions: [ConditionKey] = [],
+        family: SignatureFamily
+    ) async throws(AWSError) -> AWSError? {
+        let (decision, resource) = try await decide(
+            call, action: action, resources: resources, conditions: conditions)
+        guard !decision.isAllowed else { return nil }
+        if decision.reason == .notAcrossAccounts, family == .s3 {
+            return AWSError(
+                "MethodNotAllowed", status: 405, "The specified method is not allowed against this resource.")
+        }
+        var error = AWSError.accessDenied(
+            family: family, callerARN: call.caller.arn, action: decision.action, resource: resource?.arn,
+            reason: decision.phrase ?? "")
+        error.cause = decision.explanation
+        return error
+    }
+
+    // MARK: What the engine is asked
+
+    /// What binds a caller, but for the organization's and the resource's policies.
+    package func policiesInForce(for caller: Caller) -> PoliciesInForce {
+        switch caller.kind {
+        case .root, .service, .unknown: return PoliciesInForce()
+        case .user:
+            guard let user = caller.principalID.flatMap({ store.entity(id: $0) }) else { return PoliciesInForce() }
+            return store.policiesInForce(for: user)
+        case .assumedRole, .federatedUser:
+            guard let session = caller.session else { return PoliciesInForce() }
+            var policies =
+                store.entity(id: session.issuerID).map { store.policiesInForce(for: $0) } ?? PoliciesInForce()
+            if let texts = session.policies {
+                let (compiled, damaged) = texts.map(compiledSessionPolicy).sorted
+                policies.session = compiled
+                policies.damaged += damaged
+            }
+            return policies
+        }
+    }
+
+    private func compiledSessionPolicy(_ text: String) -> StoredPolicy {
+        if let policy = sessionPolicies.withLock({ $0[text] }) { return policy }
+        let policy = StoredPolicy(stored: text, as: .session, name: "session policy")
+        sessionPolicies.withLock { cache in
+            if cache.count >= Self.sessionPoliciesMax { cache.removeAll(keepingCapacity: true) }
+            cache[text] = policy
+        }
+        return policy
+    }
+
+    /// The caller as policies name it.
+    package func principal(of caller: Caller) -> Principal {
+        let account = caller.accountID ?? ""
+        switch caller.kind {
+        case .root: return .root(account: account)
+        case .user:
+            return .user(
+                account: account, arn: caller.arn ?? "", name: caller.userName ?? "", uniqueID: caller.principalID ?? ""
+            )
+        case .assumedRole:
+            return .roleSession(
+                account: account, roleARN: caller.session?.issuerARN ?? "", roleID: caller.session?.issuerID ?? "",
+                sessionARN: caller.arn ?? "", sessionName: caller.session?.name ?? "")
+        case .federatedUser:
+            // The account's root may ask for such a session too; then no user stands behind it.
+            let isOfRoot = caller.session?.issuerID == caller.accountID
+            return .federatedUser(
+                account: account, arn: caller.arn ?? "", name: caller.session?.name ?? "",
+                userARN: isOfRoot ? nil : caller.session?.issuerARN)
+        case .service(let name): return .service(name)
+        case .unknown: return .anonymous
+        }
+    }
+
+    /// The global condition keys of a call (IAM User Guide, "AWS global condition context keys").
+    package func context(_ call: Call) -> RequestContext {
+        let caller = call.caller
+        var context = RequestContext(principal(of: caller))
+        context["aws:SourceIp"] = ContextValue(call.sourceAddress)
+        context["aws:SecureTransport"] = ContextValue(call.isSecureTransport)
+        context["aws:CurrentTime"] = ContextValue(call.time.iso8601)
+        context["aws:EpochTime"] = ContextValue(String(call.time.seconds))
+        context["aws:RequestedRegion"] = ContextValue(call.region)
+        context["aws:ViaAWSService"] = "false"
+        if let agent = call.userAgent { context["aws:UserAgent"] = ContextValue(agent) }
+        if let entity = (caller.session?.issuerID ?? caller.principalID).flatMap({ store.entity(id: $0) }) {
+            for tag in entity.tags { context["aws:PrincipalTag/\(tag.key)"] = ContextValue(tag.value) }
+        }
+        if let account = caller.accountID, let organization = controls(account).organizationID {
+            context["aws:PrincipalOrgID"] = ContextValue(organization)
+        }
+        guard let session = caller.session else { return context }
+        for tag in session.tags { context["aws:PrincipalTag/\(tag.key)"] = ContextValue(tag.value) }
+        context["aws:TokenIssueTime"] = ContextValue(session.issued.iso8601)
+        context["aws:MultiFactorAuthPresent"] = ContextValue(session.mfaTime != nil)
+        if let time = session.mfaTime {
+            context["aws:MultiFactorAuthAge"] = ContextValue(String(max(0, call.time.seconds - time.seconds)))
+        }
+        if let identity = session.sourceIdentity { context["aws:SourceIdentity"] = ContextValue(identity) }
+        if let web = session.webIdentity {
+            context["aws:FederatedProvider"] = ContextValue(web.provider)
+            for claim in web.claims { context[claim.key] = ContextValue(claim.value) }
+        }
+        return context
+    }
+
+    private static let bucketPolicyActions: Set<String> = [
+        "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
+    ]
+}
+
+/// What an organization says of one of its accounts.
+package struct AccountControls: Sendable {
+    package var service: ControlPolicies?
+    package var resource: ControlPolicies?
+    package var organizationID: String?
+
+    package init(
+        service: ControlPolicies? = nil, resource: ControlPolicies? = nil, organizationID: String? = nil
+    ) {
+        self.service = service
+        self.resource = resource
+        self.organizationID = organizationID
     }
 }

@@ -35,11 +35,15 @@ package final class Credentials: Sendable {
 
     private let catalog: Catalog
     private let rootSecret: RootSecret
+    private let store: IdentityStore
     private let cache = Mutex<[String: Credential]>([:])
+    /// Opened secrets of users' keys, by the sealed ones.
+    private let opened = Mutex<[[UInt8]: SecretKey]>([:])
 
-    package init(catalog: Catalog, rootSecret: RootSecret) {
+    package init(catalog: Catalog, rootSecret: RootSecret, store: IdentityStore) {
         self.catalog = catalog
         self.rootSecret = rootSecret
+        self.store = store
     }
 
     /// The active credential of that id, nil when there is none.
@@ -49,6 +53,8 @@ package final class Credentials: Sendable {
         if let credential = cache.withLock({ $0[accessKeyID] }) { return credential }
         // What cannot be an id is not worth a look into the catalog.
         guard Self.isWellFormed(accessKeyID) else { return nil }
+        // A user's key is looked up anew at each call: a key that was switched off must not work once more.
+        if let user = store.user(ofAccessKey: accessKeyID) { return try credential(accessKeyID, of: user) }
         let found = try await catalog.read { snapshot throws(AWSError) in
             try snapshot.get(CredentialRecord.key(accessKeyID))
         }
@@ -61,6 +67,43 @@ package final class Credentials: Sendable {
             cache[accessKeyID] = credential
         }
         return credential
+    }
+
+    /// Notes that a user's key, or a role by one of its sessions, was used.
+    package func noteUse(by caller: Caller, service: String, region: String, time: Timestamp) {
+        switch caller.kind {
+        case .user:
+            guard let id = caller.accessKeyID else { return }
+            store.noteUse(of: id, service: service, region: region, time: time)
+        case .assumedRole:
+            guard let id = caller.session?.issuerID else { return }
+            store.noteUse(of: id, service: service, region: region, time: time)
+        case .root, .federatedUser, .service, .unknown: return
+        }
+    }
+
+    /// A user's key, if it is active.
+    private func credential(_ id: String, of user: IdentityEntity) throws(AWSError) -> Credential? {
+        guard let key = user.accessKeys.first(where: { $0.id == id }), key.isActive else { return nil }
+        let secret: SecretKey
+        if let known = opened.withLock({ $0[key.sealedSecret] }) {
+            secret = known
+        } else {
+            do {
+                let bytes = try rootSecret.open(key.sealedSecret, context: CredentialRecord.context(id))
+                secret = SecretKey(String(decoding: bytes, as: UTF8.self))
+            } catch {
+                throw .internalFailure(cause: error.description)
+            }
+            opened.withLock { opened in
+                if opened.count >= Self.cachedMax { opened.removeAll(keepingCapacity: true) }
+                opened[key.sealedSecret] = secret
+            }
+        }
+        return Credential(
+            accessKeyID: id, secret: secret,
+            caller: .user(user.name, arn: user.arn, id: user.id, account: user.accountID, accessKeyID: id),
+            sessionToken: nil)
     }
 
     /// IAM's own grammar for access key ids.
@@ -128,7 +171,7 @@ struct CredentialRecord: Sendable {
         }
     }
 
-    private static func context(_ accessKeyID: String) -> String { "credential/\(accessKeyID)" }
+    static func context(_ accessKeyID: String) -> String { "credential/\(accessKeyID)" }
 }
 
 extension AWSError {

@@ -68,23 +68,9 @@ package struct FirstAccount: Sendable {
 
     /// A new account with a new key: nothing but chance.
     private init(_ randomBytes: (Int) -> [UInt8]) {
-        accountID = Self.text("123456789", 1, randomBytes) + Self.text("0123456789", 11, randomBytes)
-        accessKeyID = "AKIA" + Self.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16, randomBytes)
-        secret = SecretKey(
-            Self.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 40, randomBytes))
-    }
-
-    /// Each character of the alphabet is equally likely: bytes beyond the last whole multiple are thrown away.
-    private static func text(_ alphabet: String, _ count: Int, _ randomBytes: (Int) -> [UInt8]) -> String {
-        let alphabet = Array(alphabet.utf8)
-        let bound = 256 - 256 % alphabet.count
-        var text: [UInt8] = []
-        while text.count < count {
-            for byte in randomBytes(count) where Int(byte) < bound && text.count < count {
-                text.append(alphabet[Int(byte) % alphabet.count])
-            }
-        }
-        return String(decoding: text, as: UTF8.self)
+        accountID = FreshID.account(randomBytes)
+        accessKeyID = FreshID.accessKey("AKIA", randomBytes)
+        secret = FreshID.secret(randomBytes)
     }
 
     private func document(_ now: Timestamp) -> [UInt8] {

@@ -6,7 +6,8 @@ package import AWSWire
 package struct IdentityService: Sendable {
     package static let operations: [Operation<IdentityService>] = [
         Operation(
-            "GetCallerIdentity", .read, recorded: { _ in .null }, perform: IdentityService.getCallerIdentity)
+            "GetCallerIdentity", .read, OperationTraits(authorization: .signedOnly), recorded: { _ in .null },
+            perform: IdentityService.getCallerIdentity)
     ]
 
     package init() {}

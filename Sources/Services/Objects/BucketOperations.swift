@@ -6,25 +6,30 @@ internal import Storage
 extension ObjectService {
     static let bucketOperations: [Operation<ObjectService>] = [
         Operation(
-            "CreateBucket", .write, OperationTraits(recordsAnswer: false), on: bucketResource,
+            "CreateBucket", .write, OperationTraits(recordsAnswer: false), on: bucketResource, conditions: conditions,
             recorded: ObjectRecording.parameters(document: "CreateBucketConfiguration"),
             perform: ObjectService.createBucket),
         Operation(
             "HeadBucket", .read,
             OperationTraits(
                 category: .data, iamAction: "ListBucket", recordsAnswer: false, recordsResources: true),
-            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.headBucket),
+            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.headBucket),
         Operation(
             "ListBuckets", .read, OperationTraits(iamAction: "ListAllMyBuckets", recordsAnswer: false),
-            recorded: ObjectRecording.parameters, perform: ObjectService.listBuckets),
+            on: allBuckets, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.listBuckets),
         Operation(
             "DeleteBucket", .write, OperationTraits(recordsAnswer: false, recordsResources: true), on: bucketResource,
+            conditions: conditions,
             recorded: ObjectRecording.parameters, perform: ObjectService.deleteBucket),
         Operation(
             "GetBucketLocation", .read, OperationTraits(recordsAnswer: false, recordsResources: true),
-            on: bucketResource, recorded: ObjectRecording.parameters, perform: ObjectService.getBucketLocation),
+            on: bucketResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.getBucketLocation),
         Operation(
             "GetBucketAcl", .read, OperationTraits(recordsAnswer: false, recordsResources: true), on: bucketResource,
+            conditions: conditions,
             recorded: ObjectRecording.parameters, perform: ObjectService.getBucketAcl),
     ]
 

@@ -2,6 +2,7 @@
 
 package import AWSWire
 package import Policies
+internal import Synchronization
 
 /// A bucket's policy document, checked by S3's rules.
 struct BucketPolicy: Sendable {
@@ -71,6 +72,23 @@ package struct ServicePutHeaders: Sendable, Equatable {
 extension ObjectService {
     /// The bucket of that name, nil where there is none.
     package func bucket(named name: String) async throws(AWSError) -> BucketRecord? { buckets[name] }
+
+    /// The policy of the bucket that a resource is, or lies in; nil where there is none.
+    ///
+    /// - Throws: `InternalError` where the stored policy is damaged.
+    package func policy(of resource: ResourceReference) throws(AWSError) -> PolicyDocument? {
+        let prefix = "arn:aws:s3:::"
+        guard resource.arn.hasPrefix(prefix) else { return nil }
+        let name = resource.arn.dropFirst(prefix.count).prefix { $0 != "/" }
+        guard let text = buckets[String(name)]?.policy else { return nil }
+        if let compiled = compiledPolicies.withLock({ $0[text] }) { return compiled }
+        let compiled = try BucketPolicy(stored: text, of: String(name)).document
+        compiledPolicies.withLock { policies in
+            if policies.count >= Limits.compiledPolicies { policies.removeAll(keepingCapacity: true) }
+            policies[text] = compiled
+        }
+        return compiled
+    }
 
     /// Decides by the bucket's policy alone whether a service may do something in its own name.
     ///

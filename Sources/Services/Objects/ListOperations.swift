@@ -9,13 +9,15 @@ extension ObjectService {
             "ListObjects", .read,
             OperationTraits(
                 category: .data, iamAction: "ListBucket", recordsAnswer: false, recordsResources: true),
-            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.listObjects),
+            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.listObjects),
         Operation(
             "ListObjectsV2", .read,
             OperationTraits(
                 category: .data, iamAction: "ListBucket", eventName: "ListObjects", recordsAnswer: false,
                 recordsResources: true),
-            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.listObjectsV2),
+            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.listObjectsV2),
     ]
 
     func listObjects(_ input: ListObjectsInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {

@@ -9,27 +9,33 @@ extension ObjectService {
         Operation(
             "PutObject", .write,
             OperationTraits(category: .data, recordsAnswer: false, recordsResources: true, streamsBody: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.putObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.putObject),
         Operation(
             "GetObject", .read, OperationTraits(category: .data, recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.getObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.getObject),
         Operation(
             "HeadObject", .read,
             OperationTraits(category: .data, iamAction: "GetObject", recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.headObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.headObject),
         Operation(
             "DeleteObject", .write, OperationTraits(category: .data, recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteObject),
+            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.deleteObject),
         Operation(
             "DeleteObjects", .write,
             OperationTraits(
                 category: .data, iamAction: "DeleteObject", recordsAnswer: false, recordsResources: true,
-                bodyBytesMax: Limits.deleteDocumentBytes),
-            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteObjects),
+                bodyBytesMax: Limits.deleteDocumentBytes, authorization: .operation),
+            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.deleteObjects),
         Operation(
             "CopyObject", .write,
             OperationTraits(category: .data, iamAction: "PutObject", recordsAnswer: false, recordsResources: true),
-            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.copyObject),
+            on: copyResources, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.copyObject),
     ]
 
     // MARK: PutObject
@@ -104,7 +110,7 @@ extension ObjectService {
 
     func getObject(_ input: GetObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        let (record, file) = try await openObject(bucket.name, input.place.key)
+        let (record, file) = try await openObject(bucket, input.place.key, call)
         var answer = try readAnswer(input, record)
         guard answer.status != 304 else { return answer.head }
         let range = answer.range
@@ -128,7 +134,7 @@ extension ObjectService {
             guard let document = try snapshot.get(ObjectRecord.key(bucket.name, key)) else { return nil }
             return try ObjectRecord(document)
         }
-        guard let record else { throw .noSuchKey(key) }
+        guard let record else { throw try await absence(of: key, in: bucket, call) }
         var answer = try readAnswer(input, record)
         guard answer.status != 304 else { return answer.head }
         let length = answer.range.upperBound - answer.range.lowerBound
@@ -136,15 +142,26 @@ extension ObjectService {
         return answer.head
     }
 
+    /// What a reader is told of a key that is not there: only those who may list the bucket learn that.
+    private func absence(
+        of key: String, in bucket: BucketRecord, _ call: Call
+    ) async throws(AWSError) -> AWSError {
+        let listing = ResourceReference(
+            type: "AWS::S3::Bucket", arn: bucket.arn, accountID: bucket.ownerAccount, action: "s3:ListBucket")
+        return try await call.further(listing) ?? .noSuchKey(key)
+    }
+
     /// Finds an object and opens its file. A file that is replaced between the two is looked up anew.
-    func openObject(_ bucket: String, _ key: String) async throws(AWSError) -> (ObjectRecord, ObjectFile) {
+    func openObject(
+        _ bucket: BucketRecord, _ key: String, _ call: Call
+    ) async throws(AWSError) -> (ObjectRecord, ObjectFile) {
         var missing: ObjectFileError?
         for _ in 0..<16 {
             let record = try await catalog.read { (snapshot) throws(AWSError) -> ObjectRecord? in
-                guard let document = try snapshot.get(ObjectRecord.key(bucket, key)) else { return nil }
+                guard let document = try snapshot.get(ObjectRecord.key(bucket.name, key)) else { return nil }
                 return try ObjectRecord(document)
             }
-            guard let record else { throw .noSuchKey(key) }
+            guard let record else { throw try await absence(of: key, in: bucket, call) }
             do throws(ObjectFileError) {
                 return (record, try await files.open(record.file))
             } catch {
@@ -212,8 +229,9 @@ extension ObjectService {
     func deleteObjects(_ input: DeleteObjectsInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place, call)
         var document = WireStructure()
-        let outcomes = try await delete(input.targets, in: bucket.name)
-        for (target, outcome) in zip(input.targets, outcomes) {
+        let targets = try await allowed(input.targets, in: bucket, call)
+        let outcomes = try await delete(targets, in: bucket.name)
+        for (target, outcome) in zip(targets, outcomes) {
             if let error = outcome.error {
                 var entry: WireStructure = ["Key": .string(target.key)]
                 entry.append("VersionId", ifPresent: target.version.map { .string($0) })
@@ -227,6 +245,23 @@ extension ObjectService {
             }
         }
         return ObjectAnswer(body: .xml(root: "DeleteResult", document))
+    }
+
+    /// Each key is asked for by itself; what is refused stands in the answer.
+    private func allowed(
+        _ targets: [DeleteTarget], in bucket: BucketRecord, _ call: Call
+    ) async throws(AWSError) -> [DeleteTarget] {
+        var asked: [DeleteTarget] = []
+        for var target in targets {
+            if target.refusal == nil {
+                target.refusal = try await call.further(
+                    ResourceReference(
+                        type: "AWS::S3::Object", arn: bucket.arn(of: target.key), accountID: bucket.ownerAccount,
+                        action: "s3:DeleteObject"))
+            }
+            asked.append(target)
+        }
+        return asked
     }
 
     private struct DeleteOutcome: Sendable {
@@ -274,13 +309,12 @@ extension ObjectService {
         let target = try bucket(input.place.place, call)
         guard let origin = buckets[input.source.bucket] else { throw .noSuchBucket(input.source.bucket) }
         if let expected = input.sourceOwner, expected != origin.ownerAccount { throw .objectAccessDenied() }
-        guard origin.ownerAccount == target.ownerAccount else { throw .objectAccessDenied() }
         if origin.name == target.name, input.source.key == input.place.key, !input.replacesMetadata {
             throw .invalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
                     + "object's metadata, storage class, website redirect location or encryption attributes.")
         }
-        let (source, file) = try await openObject(origin.name, input.source.key)
+        let (source, file) = try await openObject(origin, input.source.key, call)
         switch input.conditions.test(source) {
         case .holds: break
         case .failed(let condition): throw .preconditionFailed(condition)

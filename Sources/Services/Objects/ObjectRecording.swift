@@ -129,7 +129,7 @@ extension ObjectService {
             return []
         }
         return [ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(key)")]
-            + bucketResource(service, request, call)
+            + shownBucket(service, request, call)
     }
 
     /// All objects under the request's prefix, and the bucket.
@@ -138,7 +138,57 @@ extension ObjectService {
     {
         guard let name = request.parameters["Bucket"]?.asString else { return [] }
         let prefix = request.http.queryValue("prefix") ?? ""
-        return [ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(prefix)", isPrefix: true)]
-            + bucketResource(service, request, call)
+        let objects = ResourceReference(
+            type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(prefix)", isPrefix: true, isOnlyShown: true)
+        return [objects] + bucketResource(service, request, call)
+    }
+
+    /// The object that is written, and the one that is read.
+    static func copyResources(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
+        -> [ResourceReference]
+    {
+        let target = objectResource(service, request, call)
+        // What cannot be read is refused by the operation.
+        guard let source = try? CopyObjectInput(request).source else { return target }
+        let read = ResourceReference(
+            type: "AWS::S3::Object", arn: "arn:aws:s3:::\(source.bucket)/\(source.key)",
+            accountID: service.buckets[source.bucket]?.ownerAccount ?? call.caller.accountID, action: "s3:GetObject")
+        return target + [read]
+    }
+
+    /// ListBuckets is commonly granted on `arn:aws:s3:::*`.
+    static func allBuckets(_ service: ObjectService, _ request: OperationRequest, _ call: Call) -> [ResourceReference] {
+        [ResourceReference(type: "AWS::S3::Bucket", arn: "arn:aws:s3:::*")]
+    }
+
+    private static func shownBucket(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
+        -> [ResourceReference]
+    {
+        bucketResource(service, request, call).map { bucket in
+            var shown = bucket
+            shown.isOnlyShown = true
+            return shown
+        }
+    }
+
+    /// S3's condition keys (Service Authorization Reference, "Amazon S3"): the listing's parameters, and every
+    /// `x-amz-` header that says something about the object.
+    static func conditions(_ service: ObjectService, _ request: OperationRequest, _ call: Call) -> [ConditionKey] {
+        var keys: [ConditionKey] = []
+        for name in ["prefix", "delimiter", "max-keys"] {
+            if let value = request.http.queryValue(name) { keys.append(ConditionKey("s3:\(name)", value)) }
+        }
+        for header in request.http.headers where header.name.hasPrefix("x-amz-") {
+            guard !header.name.hasPrefix("x-amz-meta-"), !header.name.contains("customer-key"),
+                header.name != "x-amz-security-token"
+            else { continue }
+            keys.append(ConditionKey("s3:\(header.name)", header.value))
+        }
+        if call.caller.kind != .unknown {
+            let isPresigned = request.http.hasQuery("X-Amz-Signature")
+            keys.append(ConditionKey("s3:authType", isPresigned ? "REST-QUERY-STRING" : "REST-HEADER"))
+            keys.append(ConditionKey("s3:signatureversion", "AWS4-HMAC-SHA256"))
+        }
+        return keys
     }
 }

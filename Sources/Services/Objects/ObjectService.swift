@@ -3,6 +3,7 @@
 package import AWSWire
 internal import Policies
 package import Storage
+internal import Synchronization
 
 /// S3: buckets, their policies, and objects.
 ///
@@ -24,6 +25,8 @@ package final class ObjectService: Sendable {
         package static let pageKeys = 1000
         /// Bytes of the document of DeleteObjects.
         package static let deleteDocumentBytes = 4 << 20
+        /// Compiled bucket policies that are kept; beyond it the cache starts anew.
+        package static let compiledPolicies = 1000
         /// Bytes of a bucket policy.
         package static let policyBytes = 20 * 1024
     }
@@ -36,6 +39,8 @@ package final class ObjectService: Sendable {
     let files: ObjectFiles
     let buckets: BucketTable
     let clock: Clock
+    /// By their texts, so that a policy that was replaced is never found.
+    let compiledPolicies = Mutex<[String: PolicyDocument]>([:])
     private let baseHosts: [String]
 
     /// Opens the room: makes its folder, removes what a crash left half-written, and reads the buckets.

@@ -8,16 +8,20 @@ extension ObjectService {
     static let policyOperations: [Operation<ObjectService>] = [
         Operation(
             "PutBucketPolicy", .write, OperationTraits(recordsAnswer: false, recordsResources: true),
-            on: bucketResource, recorded: ObjectRecording.parametersOfPolicy, perform: ObjectService.putBucketPolicy),
+            on: bucketResource, conditions: conditions, recorded: ObjectRecording.parametersOfPolicy,
+            perform: ObjectService.putBucketPolicy),
         Operation(
             "GetBucketPolicy", .read, OperationTraits(recordsAnswer: false, recordsResources: true),
-            on: bucketResource, recorded: ObjectRecording.parameters, perform: ObjectService.getBucketPolicy),
+            on: bucketResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.getBucketPolicy),
         Operation(
             "DeleteBucketPolicy", .write, OperationTraits(recordsAnswer: false, recordsResources: true),
-            on: bucketResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteBucketPolicy),
+            on: bucketResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.deleteBucketPolicy),
         Operation(
             "GetBucketPolicyStatus", .read, OperationTraits(recordsAnswer: false, recordsResources: true),
-            on: bucketResource, recorded: ObjectRecording.parameters, perform: ObjectService.getBucketPolicyStatus),
+            on: bucketResource, conditions: conditions, recorded: ObjectRecording.parameters,
+            perform: ObjectService.getBucketPolicyStatus),
     ]
 
     /// - Throws: `MalformedPolicy` (400); `AccessDenied` (403) for a policy that opens the bucket to everyone, since
