@@ -50,7 +50,7 @@ struct CopyAndDeleteTests {
         (["x-amz-copy-source": "bbb/k?versionId=xyz"], "InvalidArgument 400"),
         (["x-amz-copy-source": "aaa/k"], "InvalidRequest 400"),
         (["x-amz-copy-source": "bbb/k", "x-amz-metadata-directive": "KEEP"], "InvalidArgument 400"),
-        (["x-amz-copy-source": "bbb/k", "x-amz-tagging-directive": "REPLACE"], "NotImplemented 501"),
+        (["x-amz-copy-source": "bbb/k", "x-amz-tagging-directive": "OTHER"], "InvalidArgument 400"),
         (["x-amz-copy-source": "bbb/k", "x-amz-copy-source-if-match": "x"], "PreconditionFailed 412"),
         (["x-amz-copy-source": "bbb/k", "x-amz-copy-source-if-none-match": "*"], "PreconditionFailed 412"),
         (["x-amz-copy-source": "bbb/k", "x-amz-copy-source-if-match": "*"], "none"),

@@ -94,7 +94,7 @@ final class ObjectRoom: Sendable {
             var bytes: [UInt8] = []
             try await body.consume { (piece) throws(AWSError) in bytes.append(contentsOf: piece.readableBytesView) }
             request.bytes = bytes
-            if ["CreateBucket", "DeleteObjects"].contains(routed.operation), !bytes.isEmpty {
+            if bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "<") || routed.operation == "DeleteObjects" {
                 let document = try XMLDocument.parse(bytes)
                 request.parameters.append(document.root, document.content)
             }

@@ -15,9 +15,8 @@ enum ObjectRecording {
         return .structure(shown)
     }
 
-    /// The event's name of an operation that is not built, where S3 records it under another (S3 User Guide, "Amazon S3
-    /// CloudTrail events").
-    static func eventName(ofUnbuilt operation: String) -> String? {
+    /// The event's name of an operation that S3 records under another (S3 User Guide, "Amazon S3 CloudTrail events").
+    static func eventName(of operation: String) -> String? {
         switch operation {
         case "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration"
         case "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration"

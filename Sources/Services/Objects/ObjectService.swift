@@ -8,7 +8,7 @@ package import Storage
 ///
 /// Buckets are kept in memory as well as in the catalog, because authorization and recording ask for a bucket's owner on
 /// each call; objects are looked up in the catalog. Every object is owned by its bucket's owner (S3's default since
-/// 2023, bucket owner enforced), and all four settings of S3's public access block hold.
+/// 2023, bucket owner enforced) unless the bucket's settings say otherwise.
 package final class ObjectService: Sendable {
     /// Every bound of the room.
     package enum Limits {
@@ -30,12 +30,14 @@ package final class ObjectService: Sendable {
 
     /// All operations that are built.
     package static let operations: [Operation<ObjectService>] =
-        bucketOperations + policyOperations + listingOperations + objectOperations
+        bucketOperations + policyOperations + settingOperations + unconfiguredOperations + listingOperations
+        + objectOperations + lockOperations + aclOperations + taggingOperations
 
     let catalog: Catalog
     let files: ObjectFiles
     let buckets: BucketTable
     let clock: Clock
+    let randomBytes: @Sendable (Int) -> [UInt8]
     private let baseHosts: [String]
 
     /// Opens the room: makes its folder, removes what a crash left half-written, and reads the buckets.
@@ -43,7 +45,7 @@ package final class ObjectService: Sendable {
     /// - Parameters:
     ///   - directory: the folder of object files.
     ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
-    ///   - randomBytes: cryptographic randomness, for file names.
+    ///   - randomBytes: cryptographic randomness, for names of files, versions and uploads.
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
@@ -52,16 +54,20 @@ package final class ObjectService: Sendable {
     ) async throws -> ObjectService {
         let files = try ObjectFiles(directory: directory, randomBytes: randomBytes, fault: fault)
         let buckets = try await BucketTable.load(from: catalog)
-        return ObjectService(catalog: catalog, files: files, buckets: buckets, clock: clock, baseHosts: baseHosts)
+        return ObjectService(
+            catalog: catalog, files: files, buckets: buckets, clock: clock, randomBytes: randomBytes,
+            baseHosts: baseHosts)
     }
 
     private init(
-        catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock, baseHosts: [String]
+        catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], baseHosts: [String]
     ) {
         self.catalog = catalog
         self.files = files
         self.buckets = buckets
         self.clock = clock
+        self.randomBytes = randomBytes
         self.baseHosts = baseHosts
     }
 
@@ -72,7 +78,7 @@ package final class ObjectService: Sendable {
             "s3", .restXML, owner: self, operations: Self.operations,
             route: { (request) throws(AWSError) -> RoutedOperation in
                 var routed = try ObjectRoutes.route(request, baseHosts: baseHosts)
-                routed.eventName = ObjectRecording.eventName(ofUnbuilt: routed.operation)
+                routed.eventName = ObjectRecording.eventName(of: routed.operation)
                 return routed
             }, recorded: ObjectRecording.parameters)
     }
