@@ -2,6 +2,7 @@
 
 internal import AWSWire
 internal import Storage
+internal import Synchronization
 
 extension ObjectService {
     static let bucketOperations: [Operation<ObjectService>] = [
@@ -96,6 +97,7 @@ extension ObjectService {
     /// - Throws: `BucketNotEmpty` (409).
     func deleteBucket(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let name = try bucket(input.place, call).name
+        let dropped = Mutex<[String]>([])
         try await buckets.change(name, in: catalog) { (transaction, current) throws(AWSError) -> BucketRecord? in
             guard current != nil else { throw .noSuchBucket(name) }
             guard try transaction.scan(prefix: ObjectRecord.keys(in: name), limit: 1).isEmpty else {
@@ -104,8 +106,11 @@ extension ObjectService {
             guard try transaction.scan(prefix: VersionKeys.rows(in: name), limit: 1).isEmpty else {
                 throw .bucketNotEmpty(name, hasVersions: true)
             }
+            let files = try transaction.abortUploads(in: name)
+            dropped.withLock { $0 = files }
             return nil
         }
+        for file in dropped.withLock({ $0 }) { await files.remove(file) }
         return ObjectAnswer(status: 204)
     }
 

@@ -224,6 +224,34 @@ extension AWSError {
             details: [.init("StorageClass", .string(storageClass.rawValue))])
     }
 
+    static func noSuchUpload(_ id: String) -> AWSError {
+        AWSError(
+            "NoSuchUpload", status: 404,
+            "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been "
+                + "aborted or completed.", details: [.init("UploadId", .string(id))])
+    }
+
+    static func invalidPart(_ upload: String, number: Int, etag: String) -> AWSError {
+        AWSError(
+            "InvalidPart",
+            "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
+                + "specified entity tag may not match the part's entity tag.",
+            details: [
+                .init("UploadId", .string(upload)), .init("PartNumber", .integer(Int64(number))),
+                .init("ETag", .string(etag)),
+            ])
+    }
+
+    static func entityTooSmall(_ part: UploadedPart) -> AWSError {
+        AWSError(
+            "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",
+            details: [
+                .init("ProposedSize", .integer(part.size)),
+                .init("MinSizeAllowed", .integer(ObjectService.Limits.partBytesMin)),
+                .init("PartNumber", .integer(Int64(part.number))), .init("ETag", .string(part.md5)),
+            ])
+    }
+
     static var missingLockConfiguration: AWSError {
         invalidRequest("Bucket is missing Object Lock Configuration")
     }

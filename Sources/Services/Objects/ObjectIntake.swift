@@ -16,6 +16,8 @@ struct ChecksumDemand: Sendable {
     var md5: [UInt8]?
     /// Whether the client named a checksum or a Content-MD5 at all.
     private(set) var isGiven = false
+    /// What the client named, in a header or a trailer.
+    private(set) var named: ObjectChecksum.Algorithm?
 
     /// - Throws: `InvalidDigest` (400), `InvalidRequest` (400).
     init(_ headers: RequestHeaders) throws(AWSError) {
@@ -56,6 +58,7 @@ struct ChecksumDemand: Sendable {
                 throw .invalidRequest("Value for x-amz-sdk-checksum-algorithm header is invalid.")
             }
         }
+        self.named = named
         if let named {
             algorithm = named
             isGiven = true
@@ -210,5 +213,7 @@ extension AWSError {
             : .objectFault(error.description)
     }
 }
+
+func md5(_ bytes: [UInt8]) -> [UInt8] { Array(Insecure.MD5.hash(data: bytes)) }
 
 func sha256(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }

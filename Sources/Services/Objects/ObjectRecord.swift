@@ -128,7 +128,7 @@ extension ObjectRecord {
         self = record
     }
 
-    private init?(_ fields: WireStructure) {
+    init?(_ fields: WireStructure) {
         guard fields["format"] == 1 || fields["format"] == 2,
             let file = fields["file"]?.asString, case .integer(let size)? = fields["size"], size >= 0,
             let etag = fields["etag"]?.asString, let modified = fields.time("modified"),
@@ -166,7 +166,9 @@ extension ObjectRecord {
         restoredUntil = fields.time("restored")
     }
 
-    var document: [UInt8] {
+    var document: [UInt8] { WireValue.structure(fields).json }
+
+    var fields: WireStructure {
         var fields: WireStructure = [
             "format": 2, "file": .string(file), "layout": .integer(Int64(layout)), "size": .integer(size),
             "etag": .string(etag), "modified": .integer(modified.milliseconds), "headers": WireValue(headers: headers),
@@ -196,7 +198,7 @@ extension ObjectRecord {
             fields.append("lock", .structure(stored))
         }
         fields.append("restored", ifPresent: restoredUntil.map { .integer($0.milliseconds) })
-        return WireValue.structure(fields).json
+        return fields
     }
 }
 

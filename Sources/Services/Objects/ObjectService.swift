@@ -14,6 +14,12 @@ package final class ObjectService: Sendable {
     package enum Limits {
         /// Bytes of an object that is put in one piece, and of the source of a copy: 5 GiB.
         package static let objectBytes: Int64 = 5 << 30
+        /// Bytes of an object that is uploaded in parts: 5 TiB.
+        package static let multipartBytes: Int64 = 5 << 40
+        /// Bytes of each part but the last.
+        package static let partBytesMin: Int64 = 5 << 20
+        /// Bytes of the document of CompleteMultipartUpload: 10,000 parts with a checksum each.
+        package static let completeDocumentBytes = 4 << 20
         /// Bytes of a key in UTF-8.
         package static let keyBytes = 1024
         /// Bytes of user metadata, names and values together.
@@ -32,6 +38,7 @@ package final class ObjectService: Sendable {
     package static let operations: [Operation<ObjectService>] =
         bucketOperations + policyOperations + settingOperations + unconfiguredOperations + listingOperations
         + objectOperations + lockOperations + aclOperations + taggingOperations
+        + multipartOperations
 
     let catalog: Catalog
     let files: ObjectFiles
