@@ -278,3 +278,49 @@ def test_rot_on_the_disk_is_an_error_and_never_wrong_data(make_server):
     path.write_bytes(damaged)
     refused("InternalError", 500, s3.get_object, Bucket="rotten", Key="k")
     assert s3.get_object(Bucket="rotten", Key="k", Range="bytes=200000-200099")["Body"].read() == body[200000:200100]
+
+
+def test_scrub_reads_everything_and_names_what_is_damaged(make_server):
+    server = make_server()
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="scrubbed")
+    s3.put_bucket_versioning(Bucket="scrubbed", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="scrubbed", Key="empty", Body=b"")
+    upload = s3.create_multipart_upload(Bucket="scrubbed", Key="parts")["UploadId"]
+    etag = s3.upload_part(Bucket="scrubbed", Key="parts", UploadId=upload, PartNumber=1, Body=b"x" * 70_000)["ETag"]
+    s3.complete_multipart_upload(Bucket="scrubbed", Key="parts", UploadId=upload,
+                                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    before = {p for p in (server.data / "objects").rglob("*") if p.is_file()}
+    version = s3.put_object(Bucket="scrubbed", Key="a b", Body=b"y" * 200_000)["VersionId"]
+    (path,) = {p for p in (server.data / "objects").rglob("*") if p.is_file()} - before
+    s3.delete_object(Bucket="scrubbed", Key="a b")
+    # Beside the running server, and after it has stopped.
+    assert server.cairn("scrub").stdout.strip() == "4 objects in 3 files, 270000 bytes read, 0 damaged"
+    server.stop()
+    damaged = bytearray(path.read_bytes())
+    damaged[150_000] ^= 0x80
+    path.write_bytes(damaged)
+    done = server.cairn("scrub", check=False)
+    assert done.returncode == 1
+    line, summary = done.stdout.strip().splitlines()
+    assert line.startswith(f"damaged: s3://scrubbed/a b (version {version}): object file `") and path.name in line
+    assert summary.endswith("1 damaged")
+    path.unlink()
+    assert "No such file" in server.cairn("scrub", check=False).stdout
+
+
+def test_archived_objects_are_read_after_a_restore(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"cold", StorageClass="GLACIER")
+    error = refused("InvalidObjectState", 403, s3.get_object, Bucket=bucket, Key="k")
+    assert error.response["Error"]["StorageClass"] == "GLACIER"
+    assert s3.head_object(Bucket=bucket, Key="k")["StorageClass"] == "GLACIER"
+    assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["StorageClass"] == "GLACIER"
+    begun = s3.restore_object(Bucket=bucket, Key="k", RestoreRequest={"Days": 2})
+    assert begun["ResponseMetadata"]["HTTPStatusCode"] == 202
+    assert 'ongoing-request="false", expiry-date=' in s3.head_object(Bucket=bucket, Key="k")["Restore"]
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"cold"
+    again = s3.restore_object(Bucket=bucket, Key="k", RestoreRequest={"Days": 3})
+    assert again["ResponseMetadata"]["HTTPStatusCode"] == 200
+    s3.put_object(Bucket=bucket, Key="warm", Body=b"w", StorageClass="STANDARD_IA")
+    assert s3.get_object(Bucket=bucket, Key="warm")["StorageClass"] == "STANDARD_IA"
+    refused("InvalidObjectState", 403, s3.restore_object, Bucket=bucket, Key="warm", RestoreRequest={"Days": 1})

@@ -93,6 +93,14 @@ final class ObjectFiles: Sendable {
         for name in try names(in: directory + "/incoming") { unlink(directory + "/incoming/" + name) }
     }
 
+    /// A view of the folder of a server that may be running: nothing is made or removed.
+    init(reading directory: String) {
+        self.directory = directory
+        fault = { _ in nil }
+        randomBytes = { _ in [] }
+        queues = (0..<2).map { DispatchQueue(label: "cairn.objects.reading.\($0)") }
+    }
+
     private static func makeFolder(_ path: String) throws(ObjectFileError) {
         guard mkdir(path, 0o700) != 0, errno != EEXIST else { return }
         throw ObjectFileError(step: .createFile, path: path, number: errno)
