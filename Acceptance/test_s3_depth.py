@@ -324,3 +324,26 @@ def test_archived_objects_are_read_after_a_restore(server, s3, bucket):
     s3.put_object(Bucket=bucket, Key="warm", Body=b"w", StorageClass="STANDARD_IA")
     assert s3.get_object(Bucket=bucket, Key="warm")["StorageClass"] == "STANDARD_IA"
     refused("InvalidObjectState", 403, s3.restore_object, Bucket=bucket, Key="warm", RestoreRequest={"Days": 1})
+
+
+def test_lifecycle_rules_come_back_and_are_recorded(server, s3, bucket):
+    rules = [
+        {"ID": "cold", "Status": "Enabled", "Filter": {"Prefix": "AWSLogs/"},
+         "Transitions": [{"Days": 90, "StorageClass": "GLACIER"}], "Expiration": {"Days": 400}},
+        {"ID": "old", "Status": "Disabled", "Filter": {"And": {"Prefix": "x", "Tags": [{"Key": "a", "Value": "b"}]}},
+         "NoncurrentVersionExpiration": {"NoncurrentDays": 7}},
+        {"ID": "parts", "Status": "Enabled", "Filter": {}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}},
+    ]
+    put = s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    got = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert [rule["ID"] for rule in got] == ["cold", "old", "parts"]
+    assert got[0]["Transitions"] == rules[0]["Transitions"] and got[0]["Expiration"] == {"Days": 400}
+    assert got[1]["Filter"] == rules[1]["Filter"]
+    record = server.event_of(put)
+    assert record["eventName"] == "PutBucketLifecycle"
+    assert record["requestParameters"]["LifecycleConfiguration"]["Rule"][0]["Expiration"]["Days"] == 400
+    twice = {"Rules": [rules[0], rules[0]]}
+    refused("InvalidArgument", 400, s3.put_bucket_lifecycle_configuration, Bucket=bucket, LifecycleConfiguration=twice)
+    gone = s3.delete_bucket_lifecycle(Bucket=bucket)
+    assert server.event_of(gone)["eventName"] == "DeleteBucketLifecycle"
+    refused("NoSuchLifecycleConfiguration", 404, s3.get_bucket_lifecycle_configuration, Bucket=bucket)

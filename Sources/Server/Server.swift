@@ -230,6 +230,10 @@ private struct House: Sendable {
             seconds += 1
             guard seconds % 60 == 0 else { continue }
             await noteSettled()
+            do { _ = try await objects.applyLifecycle() } catch {
+                logger.error(
+                    "lifecycle rules could not be applied", metadata: ["cause": "\(error.cause ?? "\(error)")"])
+            }
             trimJournal()
         }
     }

@@ -26,6 +26,7 @@ struct ObjectRoutesTests {
         ("GET", "/b?encryption", "GetBucketEncryption"), ("PUT", "/b?encryption", "PutBucketEncryption"),
         ("DELETE", "/b?encryption", "DeleteBucketEncryption"), ("PUT", "/b?tagging", "PutBucketTagging"),
         ("GET", "/b?lifecycle", "GetBucketLifecycleConfiguration"), ("DELETE", "/b?lifecycle", "DeleteBucketLifecycle"),
+        ("PUT", "/b?lifecycle", "PutBucketLifecycleConfiguration"),
         ("GET", "/b?inventory&id=1", "GetBucketInventoryConfiguration"),
         ("GET", "/b?inventory", "ListBucketInventoryConfigurations"),
         ("GET", "/b?analytics&id=1", "GetBucketAnalyticsConfiguration"),

@@ -3,7 +3,8 @@
 // What is configured on a bucket. In the catalog, as the member `settings` of the bucket's document:
 //
 //     {"versioning":"Enabled","tags":[["KEY","VALUE"],...],"publicAccessBlock":[true,true,true,true],
-//      "ownership":"BucketOwnerEnforced","acl":"private","objectLock":{"mode":"GOVERNANCE","days":30}}
+//      "ownership":"BucketOwnerEnforced","acl":"private","objectLock":{"mode":"GOVERNANCE","days":30},
+//      "lifecycle":[...]}
 //
 // What is not configured is absent. The four flags are BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy and
 // RestrictPublicBuckets.
@@ -23,6 +24,7 @@ struct BucketSettings: Sendable, Equatable {
     var acl = "private"
     /// Nil: Object Lock is off.
     var objectLock: ObjectLockSetting?
+    var lifecycle: LifecycleConfiguration?
 
     enum Versioning: String, Sendable {
         case enabled = "Enabled"
@@ -67,6 +69,7 @@ extension BucketSettings {
         fields.append("ownership", ifPresent: ownership.map { .string($0.rawValue) })
         fields.append("acl", .string(acl))
         fields.append("objectLock", ifPresent: objectLock?.stored)
+        fields.append("lifecycle", ifPresent: lifecycle?.stored)
         return .structure(fields)
     }
 
@@ -93,6 +96,10 @@ extension BucketSettings {
         if let lock = fields["objectLock"] {
             guard let setting = ObjectLockSetting(stored: lock) else { return nil }
             objectLock = setting
+        }
+        if let list = fields["lifecycle"] {
+            guard let configuration = LifecycleConfiguration(stored: list) else { return nil }
+            lifecycle = configuration
         }
         if let text = fields["ownership"]?.asString {
             guard let value = Ownership(rawValue: text) else { return nil }

@@ -38,7 +38,7 @@ package final class ObjectService: Sendable {
     package static let operations: [Operation<ObjectService>] =
         bucketOperations + policyOperations + settingOperations + unconfiguredOperations + listingOperations
         + objectOperations + lockOperations + aclOperations + taggingOperations
-        + multipartOperations + restoreOperations
+        + multipartOperations + restoreOperations + lifecycleOperations
 
     let catalog: Catalog
     let files: ObjectFiles

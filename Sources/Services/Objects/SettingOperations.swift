@@ -91,9 +91,6 @@ extension ObjectService {
             .notConfigured(
                 "ReplicationConfigurationNotFoundError", "The replication configuration was not found", $0)
         },
-        missing("GetBucketLifecycleConfiguration", "GetLifecycleConfiguration") {
-            .notConfigured("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist", $0)
-        },
     ]
 
     private static func unconfigured(
