@@ -66,6 +66,7 @@ let package = Package(
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto]),
+        service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
         // Level 3.
         service("Objects", ["AWSWire", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
@@ -80,7 +81,7 @@ let package = Package(
             "Server",
             [
                 "EventRecord", "Policies", "AWSWire", "LogFiles", "EventJournal", "Storage", "Capture", "EventHistory",
-                "Identity", "Objects", "Trails", log, crypto,
+                "Identity", "Keys", "Objects", "Trails", log, crypto,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -113,6 +114,7 @@ let package = Package(
         tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Storage", "Identity"]),
+        tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
         tests("ObjectsTests", ["Objects", "AWSWire", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal"]),
