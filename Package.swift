@@ -68,7 +68,7 @@ let package = Package(
         service("Identity", ["AWSWire", "Policies", "Storage", crypto]),
         service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
         // Level 3.
-        service("Objects", ["AWSWire", "Policies", "Storage", crypto, nioCore]),
+        service("Objects", ["AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
         service(
             "Trails",
@@ -115,7 +115,7 @@ let package = Package(
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Storage", "Identity"]),
         tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
-        tests("ObjectsTests", ["Objects", "AWSWire", "Storage", "Policies", nioCore]),
+        tests("ObjectsTests", ["Objects", "AWSWire", "Keys", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),

@@ -110,7 +110,7 @@ private struct House: Sendable {
                     CallRecord(event, id: identifiers.uuid()), CallOutcome(error: event.error), nil)
             })
         let objects = try await ObjectService.open(
-            catalog: catalog, directory: folder.objects, baseHosts: configuration.s3Hosts, clock: clock,
+            catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
             randomBytes: random, fault: { _ in nil })
         let bucket = TrailBucket(objects: objects)
         let signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)

@@ -24,13 +24,13 @@ struct ObjectBlocksTests {
         let (room, path) = try await room(text)
         defer { room.remove() }
         let whole = try Data(contentsOf: URL(fileURLWithPath: path))
-        #expect(whole.count == text.utf8.count + 4 * 5)
-        for place in [0, 65_535, 65_536, 131_080, whole.count - 1] {
+        #expect(whole.count == text.utf8.count + 16 * 5 + 61 + 2)
+        for place in [0, 65_535, 65_551, 131_200, text.utf8.count + 79] {
             var damaged = whole
             damaged[place] ^= 0x10
             try damaged.write(to: URL(fileURLWithPath: path))
             await #expect(throws: (any Error).self) { try await room.text("/aaa/k") }
-            let other = place < 65_540 ? 200_000 : 10
+            let other = place < 65_552 ? 200_000 : 10
             let range = ["range": "bytes=\(other)-\(other + 15)"]
             #expect(try await room.bytes("/aaa/k", range).count == 16)
         }
@@ -42,7 +42,7 @@ struct ObjectBlocksTests {
         let (room, path) = try await room(String(repeating: "x", count: 131_072))
         defer { room.remove() }
         let whole = try Data(contentsOf: URL(fileURLWithPath: path))
-        try (whole[65_540...] + whole[..<65_540]).write(to: URL(fileURLWithPath: path))
+        try (whole[65_552..<131_104] + whole[..<65_552] + whole[131_104...]).write(to: URL(fileURLWithPath: path))
         #expect(await room.refusal("GET", "/aaa/k") == "InternalError 500")
     }
 

@@ -2,6 +2,7 @@
 
 import AWSWire
 import Foundation
+import Keys
 import NIOCore
 import Objects
 import Storage
@@ -30,8 +31,14 @@ final class ObjectRoom: Sendable {
         }
         let clock = clock
         let generator = SeededBytes(room == nil ? 1 : UInt64.random(in: 2 ... .max))
+        let secret = try RootSecret.open(
+            directory: folder + "/keys", mayCreate: room == nil, randomBytes: { generator.next($0) })
+        let keys = try await KeyService.open(
+            catalog: catalog, vault: RootSecretVault(secret), clock: { clock.now },
+            randomBytes: { generator.next($0) }, record: { _ in })
         service = try await ObjectService.open(
-            catalog: catalog, directory: folder + "/objects", baseHosts: ["cairn.example"], clock: { clock.now },
+            catalog: catalog, directory: folder + "/objects", keys: keys, baseHosts: ["cairn.example"],
+            clock: { clock.now },
             randomBytes: { generator.next($0) }, fault: fault)
     }
 

@@ -50,6 +50,11 @@ extension KeyService {
         return (try cipher(dataKey, file), SealedObjectKey(form: .store, bytes: sealed))
     }
 
+    /// Opens a data key that `makeStoreKey` made for that file; no event.
+    package func openStoreKey(_ sealed: [UInt8], file: String) async throws(AWSError) -> ObjectCipher {
+        try cipher(try await vault.open(sealed, context: "object-key/\(file)"), file)
+    }
+
     /// A new data key under a key of KMS: a use of that key, decided by its policy and grants, and recorded.
     package func makeObjectKey(
         file: String, under keyName: String, _ context: EncryptionContext, _ use: KeyUse
@@ -69,7 +74,7 @@ extension KeyService {
         _ sealed: SealedObjectKey, file: String, _ context: EncryptionContext, _ use: KeyUse
     ) async throws(AWSError) -> ObjectCipher {
         switch sealed.form {
-        case .store: try cipher(try await vault.open(sealed.bytes, context: "object-key/\(file)"), file)
+        case .store: try await openStoreKey(sealed.bytes, file: file)
         case .kms: try cipher(try await openDataKey(sealed.bytes, context, use), file)
         }
     }

@@ -6,17 +6,36 @@
 //     the file's name (32 bytes of ASCII) | the block's number (8 bytes, big-endian) | the block's bytes
 //
 // so that a block that rotted, was cut, or stands in a wrong place is found before one of its bytes is believed. Layout 1
-// is the bare bytes. All object bytes pass through `seal` on their way to the disk and through `open` on their way back;
-// an encryption belongs here.
+// is the bare bytes. Neither is written any more.
+//
+// Layout 3 is encrypted (docs/ciphertext-format.md): blocks of the same length, each followed by a tag of 16 bytes in place
+// of the checksum (ObjectCipher), and after the last block the file's data key, sealed under the store's key, and the number
+// of its bytes (u16, big-endian). So each file brings along what opens it, whether it is an object or a part of one.
 
 internal import AWSWire
 
 enum ObjectBlocks {
-    /// What is written today.
-    static let layout = 2
+    /// What is written today: encrypted.
+    static let layout = 3
+    static let checkedLayout = 2
+    static let bareLayout = 1
+    /// The most bytes that a sealed data key may have.
+    static let sealedKeyBytesMax = 4096
     /// Bytes of a block without its checksum.
     static let blockBytes: Int64 = 64 * 1024
     static let checksumBytes: Int64 = 4
+
+    /// What follows the last block of an encrypted file.
+    static func trailer(_ sealedKey: [UInt8]) -> [UInt8] {
+        sealedKey + [UInt8(truncatingIfNeeded: sealedKey.count >> 8), UInt8(truncatingIfNeeded: sealedKey.count)]
+    }
+
+    /// The sealed data key in a trailer; nil where it is none.
+    static func sealedKey(in trailer: [UInt8]) -> [UInt8]? {
+        guard trailer.count > 2, trailer.count - 2 <= sealedKeyBytesMax else { return nil }
+        let count = Int(trailer[trailer.count - 2]) << 8 | Int(trailer[trailer.count - 1])
+        return count == trailer.count - 2 ? Array(trailer.dropLast(2)) : nil
+    }
 
     /// Where the block that holds `offset` begins in the file.
     static func position(ofBlock number: Int64) -> Int64 { number * (blockBytes + checksumBytes) }

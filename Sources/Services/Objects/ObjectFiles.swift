@@ -10,8 +10,10 @@
 // open descriptor, or have pinned the file and so put off its removal. A crash between a file and its transaction leaves
 // a file that no document names: `sweep` removes it.
 
+internal import AWSWire
 internal import Dispatch
 internal import Glibc
+internal import Keys
 internal import NIOCore
 internal import Synchronization
 
@@ -35,6 +37,8 @@ package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
 
     /// The number of an error where a block's checksum is wrong.
     static let damaged: Int32 = -1
+    /// The number of an error where the file's data key cannot be sealed or opened.
+    static let locked: Int32 = -2
 
     /// Whether the file that was to be opened does not exist.
     package var isMissing: Bool { step == .openFile && number == ENOENT }
@@ -47,6 +51,8 @@ package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
         let reason =
             switch number {
             case 0: "the file is shorter than its object"
+            case Self.locked:
+                "its data key cannot be sealed or opened; restore the data folder as a whole, root secret included"
             case Self.damaged: "the bytes are not those that were written (checksum)"
             default: String(cString: strerror(number))
             }
@@ -66,6 +72,7 @@ final class ObjectFiles: Sendable {
     private let directory: String
     private let fault: FileFault
     private let randomBytes: @Sendable (Int) -> [UInt8]
+    private let keys: KeyService
     private let queues: [DispatchQueue]
     private let turn = Atomic<Int>(0)
     /// Files that calls in flight are writing or about to commit; the sweep leaves them alone.
@@ -80,8 +87,10 @@ final class ObjectFiles: Sendable {
 
     /// Makes the folders and removes what a crash left in `incoming`.
     init(
-        directory: String, randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
+        directory: String, keys: KeyService, randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        fault: @escaping FileFault
     ) throws(ObjectFileError) {
+        self.keys = keys
         self.directory = directory
         self.fault = fault
         self.randomBytes = randomBytes
@@ -118,6 +127,7 @@ final class ObjectFiles: Sendable {
 
     /// Creates the file where it is not open yet, and writes a piece: whole blocks, at an offset between blocks.
     func write(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) async throws(ObjectFileError) {
+        try await makeKey(of: file)
         try await run(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
             try self.append(piece, at: offset, to: file)
@@ -126,10 +136,16 @@ final class ObjectFiles: Sendable {
 
     /// Writes the last piece, of any length, flushes the file, puts it in its place and flushes the folder.
     func complete(_ file: ObjectFile, with piece: [UInt8], at offset: Int64) async throws(ObjectFileError) {
+        try await makeKey(of: file)
         try await run(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
             try self.append(piece, at: offset, to: file)
             let incoming = self.incomingPath(file.id)
+            guard let key = file.key else {
+                throw ObjectFileError(step: .writeFile, path: incoming, number: ObjectFileError.locked)
+            }
+            try self.writeAll(
+                ObjectBlocks.trailer(key.sealed), at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
             try self.check(.flushFile, incoming)
             guard fdatasync(file.descriptor) == 0 else { throw self.failure(.flushFile, incoming) }
             file.close()
@@ -184,8 +200,14 @@ final class ObjectFiles: Sendable {
         try check(.writeFile, path)
         precondition(offset % ObjectBlocks.blockBytes == 0, "a piece begins inside a block, at \(offset)")
         let first = offset / ObjectBlocks.blockBytes
-        let piece = ObjectBlocks.seal(piece, first: first, file: file.id)
-        let offset = ObjectBlocks.position(ofBlock: first)
+        guard let sealed = file.key?.cipher.seal(piece, first: first) else {
+            throw ObjectFileError(step: .writeFile, path: path, number: ObjectFileError.locked)
+        }
+        try writeAll(sealed, at: ObjectCipher.position(ofBlock: first), to: file)
+    }
+
+    private func writeAll(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) throws(ObjectFileError) {
+        let path = incomingPath(file.id)
         var written = 0
         while written < piece.count {
             let count = piece.withUnsafeBytes { bytes in
@@ -196,6 +218,17 @@ final class ObjectFiles: Sendable {
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { throw failure(.writeFile, path) }
             written += count
+        }
+    }
+
+    /// Gives a new file its data key.
+    private func makeKey(of file: ObjectFile) async throws(ObjectFileError) {
+        guard file.key == nil else { return }
+        do throws(AWSError) {
+            let (cipher, sealed) = try await keys.makeStoreKey(file: file.id)
+            file.adopt(FileKey(cipher: cipher, sealed: sealed.bytes))
+        } catch {
+            throw ObjectFileError(step: .writeFile, path: incomingPath(file.id), number: ObjectFileError.locked)
         }
     }
 
@@ -228,7 +261,7 @@ final class ObjectFiles: Sendable {
     /// - Parameter size: the bytes of the object or part that it holds.
     func open(_ id: String, layout: Int, size: Int64) async throws(ObjectFileError) -> ObjectFile {
         let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
-        return try await run(lane) { () throws(ObjectFileError) in
+        let file = try await run(lane) { () throws(ObjectFileError) in
             let path = self.path(id)
             try self.check(.openFile, path)
             let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
@@ -236,6 +269,32 @@ final class ObjectFiles: Sendable {
             let file = ObjectFile(id: id, lane: lane, layout: layout, size: size)
             file.adopt(descriptor)
             return file
+        }
+        if layout == ObjectBlocks.layout { try await openKey(of: file) }
+        return file
+    }
+
+    /// Opens the data key that lies at the end of an encrypted file.
+    private func openKey(of file: ObjectFile) async throws(ObjectFileError) {
+        let path = path(file.id)
+        let sealed = try await run(file.lane) { () throws(ObjectFileError) in
+            var status = stat()
+            guard fstat(file.descriptor, &status) == 0 else { throw self.failure(.readFile, path) }
+            let start = ObjectCipher.sealedBytes(file.size)
+            let count = Int64(status.st_size) - start
+            guard count > 2, count <= Int64(ObjectBlocks.sealedKeyBytesMax + 2) else {
+                throw ObjectFileError(step: .readFile, path: path, number: count > 2 ? ObjectFileError.damaged : 0)
+            }
+            let trailer = try self.bytes(of: file, at: start, count: Int(count))
+            guard let sealed = ObjectBlocks.sealedKey(in: Array(trailer.readableBytesView)) else {
+                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
+            }
+            return sealed
+        }
+        do throws(AWSError) {
+            file.adopt(FileKey(cipher: try await keys.openStoreKey(sealed, file: file.id), sealed: sealed))
+        } catch {
+            throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.locked)
         }
     }
 
@@ -248,21 +307,29 @@ final class ObjectFiles: Sendable {
             let path = self.path(file.id)
             try self.check(.readFile, path)
             guard count > 0 else { return ByteBuffer() }
-            guard file.layout != 1 else { return try self.bytes(of: file, at: offset, count: count) }
+            guard file.layout != ObjectBlocks.bareLayout else {
+                return try self.bytes(of: file, at: offset, count: count)
+            }
             let block = ObjectBlocks.blockBytes
             let end = offset + Int64(count)
-            guard file.layout == ObjectBlocks.layout, offset >= 0, end <= file.size else {
+            guard file.key != nil || file.layout == ObjectBlocks.checkedLayout, offset >= 0, end <= file.size else {
                 throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
             }
             let first = offset / block
             let last = (end - 1) / block
-            let lastBytes = min(block, file.size - last * block) + ObjectBlocks.checksumBytes
-            let from = ObjectBlocks.position(ofBlock: first)
-            let through = ObjectBlocks.position(ofBlock: last) + lastBytes
+            let isEncrypted = file.key != nil
+            let mark = isEncrypted ? Int64(ObjectCipher.tagBytes) : ObjectBlocks.checksumBytes
+            let from = first * (block + mark)
+            let through = last * (block + mark) + min(block, file.size - last * block) + mark
             let sealed = try self.bytes(of: file, at: from, count: Int(through - from))
             var opened = ByteBufferAllocator().buffer(capacity: Int((last - first + 1) * block))
-            let damaged = sealed.withUnsafeReadableBytes { bytes in
-                ObjectBlocks.open(bytes, first: first, file: file.id) { opened.writeBytes($0) }
+            let damaged: Int64?
+            if let cipher = file.key?.cipher {
+                damaged = cipher.open(Array(sealed.readableBytesView), first: first) { opened.writeBytes($0) }
+            } else {
+                damaged = sealed.withUnsafeReadableBytes { bytes in
+                    ObjectBlocks.open(bytes, first: first, file: file.id) { opened.writeBytes($0) }
+                }
             }
             guard damaged == nil, let wanted = opened.getSlice(at: Int(offset - first * block), length: count) else {
                 throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
@@ -373,6 +440,7 @@ final class ObjectFile: Sendable {
     /// Bytes of the object or part, known where the file was opened for reading.
     let size: Int64
     private let number = Atomic<Int32>(-1)
+    private let ownKey = Mutex<FileKey?>(nil)
 
     init(id: String, lane: Int, layout: Int = ObjectBlocks.layout, size: Int64 = 0) {
         self.id = id
@@ -386,12 +454,24 @@ final class ObjectFile: Sendable {
     /// Negative while the file is not open.
     var descriptor: Int32 { number.load(ordering: .acquiring) }
 
+    /// Of an encrypted file; nil before it is made or opened.
+    var key: FileKey? { ownKey.withLock { $0 } }
+
+    func adopt(_ key: FileKey) { ownKey.withLock { $0 = key } }
+
     func adopt(_ descriptor: Int32) { number.store(descriptor, ordering: .releasing) }
 
     func close() {
         let open = number.exchange(-1, ordering: .acquiringAndReleasing)
         if open >= 0 { Glibc.close(open) }
     }
+}
+
+/// The data key of an encrypted file.
+struct FileKey: Sendable {
+    let cipher: ObjectCipher
+    /// As it lies in the file.
+    let sealed: [UInt8]
 }
 
 /// Lower-case hexadecimal digits.

@@ -58,6 +58,7 @@ extension ObjectService {
     static func putHeaders(_ stored: ObjectRecord) -> [WireHeader] {
         var headers = [WireHeader("etag", stored.quotedETag)]
         if let checksum = stored.checksum { headers.append(contentsOf: checksum.headers) }
+        headers.append(contentsOf: stored.encryptionHeaders)
         if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         return headers
     }
@@ -228,6 +229,7 @@ extension ObjectService {
         if input.partNumber != nil, record.partCount > 0 {
             headers.append(WireHeader("x-amz-mp-parts-count", String(record.partCount)))
         }
+        headers.append(contentsOf: record.encryptionHeaders)
         headers.append(contentsOf: stateHeaders(record))
         let isWhole = wanted == nil || wanted == 0..<record.size
         if input.wantsChecksum, isWhole, let checksum = record.checksum {

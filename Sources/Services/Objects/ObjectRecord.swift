@@ -49,6 +49,12 @@ struct ObjectRecord: Sendable, Equatable {
     /// Until when a restored copy of an archived object may be read.
     var restoredUntil: Timestamp?
 
+    /// Whether the bytes are encrypted on the disk.
+    var isEncrypted: Bool { layout >= ObjectBlocks.layout }
+    /// What clients are told of the encryption.
+    var encryptionHeaders: [WireHeader] {
+        isEncrypted ? [WireHeader("x-amz-server-side-encryption", "AES256")] : []
+    }
     var quotedETag: String { "\"\(etag)\"" }
     /// As clients see it.
     var versionText: String { version ?? "null" }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+package import Keys
 internal import Policies
 package import Storage
 
@@ -51,15 +52,16 @@ package final class ObjectService: Sendable {
     ///
     /// - Parameters:
     ///   - directory: the folder of object files.
+    ///   - keys: seals the data keys of objects.
     ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
     ///   - randomBytes: cryptographic randomness, for names of files, versions and uploads.
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
-        catalog: Catalog, directory: String, baseHosts: [String], clock: @escaping Clock,
+        catalog: Catalog, directory: String, keys: KeyService, baseHosts: [String], clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
     ) async throws -> ObjectService {
-        let files = try ObjectFiles(directory: directory, randomBytes: randomBytes, fault: fault)
+        let files = try ObjectFiles(directory: directory, keys: keys, randomBytes: randomBytes, fault: fault)
         let buckets = try await BucketTable.load(from: catalog)
         return ObjectService(
             catalog: catalog, files: files, buckets: buckets, clock: clock, randomBytes: randomBytes,

@@ -82,11 +82,14 @@ extension ObjectService {
             .notConfigured(
                 "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", $0)
         },
-        missing("GetBucketEncryption", "GetEncryptionConfiguration") {
-            .notConfigured(
-                "ServerSideEncryptionConfigurationNotFoundError",
-                "The server side encryption configuration was not found", $0)
-        },
+        unconfigured(
+            "GetBucketEncryption", "GetEncryptionConfiguration", "ServerSideEncryptionConfiguration",
+            [
+                "Rule": .structure([
+                    "ApplyServerSideEncryptionByDefault": .structure(["SSEAlgorithm": "AES256"]),
+                    "BucketKeyEnabled": "false",
+                ])
+            ]),
         missing("GetBucketReplication", "GetReplicationConfiguration") {
             .notConfigured(
                 "ReplicationConfigurationNotFoundError", "The replication configuration was not found", $0)
@@ -94,14 +97,14 @@ extension ObjectService {
     ]
 
     private static func unconfigured(
-        _ name: String, _ iamAction: String?, _ root: String
+        _ name: String, _ iamAction: String?, _ root: String, _ members: WireStructure = WireStructure()
     ) -> Operation<ObjectService> {
         Operation(
             name, .read, traits(iamAction), on: bucketResource, recorded: ObjectRecording.parameters,
             perform: { service in
                 { (input: BucketInput, call: Call) async throws(AWSError) -> ObjectAnswer in
                     _ = try service.bucket(input.place, call)
-                    return ObjectAnswer(body: .xml(root: root, WireStructure()))
+                    return ObjectAnswer(body: .xml(root: root, members))
                 }
             })
     }
