@@ -26,6 +26,24 @@ def test_no_plaintext_lies_in_the_raw_files(server):
     assert part == body[65530:65601]
 
 
+def test_parts_are_encrypted_too(server):
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="parts")
+    upload = s3.create_multipart_upload(Bucket="parts", Key="k", ServerSideEncryption="AES256")
+    assert upload["ServerSideEncryption"] == "AES256"
+    pieces = [b"a part that nobody may see\n" * 200_000, b"another part that nobody may see\n" * 10]
+    parts = []
+    for number, piece in enumerate(pieces, 1):
+        part = s3.upload_part(Bucket="parts", Key="k", UploadId=upload["UploadId"], PartNumber=number, Body=piece)
+        assert part["ServerSideEncryption"] == "AES256"
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    done = s3.complete_multipart_upload(
+        Bucket="parts", Key="k", UploadId=upload["UploadId"], MultipartUpload={"Parts": parts})
+    assert done["ServerSideEncryption"] == "AES256"
+    assert server.body("parts", "k") == b"".join(pieces)
+    assert b"that nobody may see" not in raw_bytes(server)
+
+
 def test_encryption_under_the_stores_key_is_every_buckets_default(server):
     s3 = server.client("s3")
     s3.create_bucket(Bucket="default-sealed")

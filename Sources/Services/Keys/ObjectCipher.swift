@@ -3,12 +3,13 @@
 // How the bytes of an encrypted object lie in its file: blocks of 65,536 bytes (the last one may be shorter, an empty object
 // has none), each as ciphertext of the same length followed by its tag of 16 bytes.
 //
-//   block key       = HKDF-SHA256(data key, info "cairn object 1", 32 bytes)
+//   block key       = HKDF-SHA256(data key, salt = the file's name, info "cairn object 1", 32 bytes)
 //   ciphertext, tag = AES-256-GCM(block key, nonce, block)
 //   nonce           = four zero bytes | the block's number (8 bytes, big-endian)
 //   additional data = the file's name
 //
-// A data key encrypts one file and each block of it once, so that no nonce comes twice under one key. A block that rotted,
+// A block key encrypts one file and each block of it once, so that no nonce comes twice under one key, even where the files
+// of several parts have one data key. A block that rotted,
 // stands in a wrong place or belongs to another file does not open. What is cut at a block's end is found by whoever knows
 // the object's size, which the cipher does not.
 
@@ -26,12 +27,13 @@ package struct ObjectCipher: Sendable, CustomStringConvertible, CustomReflectabl
     private let file: [UInt8]
 
     /// - Parameters:
-    ///   - dataKey: 32 random bytes that encrypt this file and nothing else; anything else gives nil.
-    ///   - file: the file's name.
+    ///   - dataKey: 32 random bytes; anything else gives nil.
+    ///   - file: the file's name; never used for two files.
     package init?(dataKey: [UInt8], file: String) {
         guard dataKey.count == Self.dataKeyBytes else { return nil }
         key = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: SymmetricKey(data: dataKey), info: Array("cairn object 1".utf8), outputByteCount: 32)
+            inputKeyMaterial: SymmetricKey(data: dataKey), salt: Array(file.utf8), info: Array("cairn object 1".utf8),
+            outputByteCount: 32)
         self.file = Array(file.utf8)
     }
 

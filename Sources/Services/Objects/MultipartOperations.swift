@@ -52,7 +52,7 @@ extension ObjectService {
             _ = try transaction.bucket(bucket.name)
             try transaction.put(place, upload.document)
         }
-        var headers: [WireHeader] = []
+        var headers = [ObjectRecord.encryptionHeader]
         if let algorithm = upload.algorithm {
             headers.append(WireHeader("x-amz-checksum-algorithm", algorithm.rawValue))
             headers.append(WireHeader("x-amz-checksum-type", upload.type))
@@ -79,7 +79,7 @@ extension ObjectService {
         let part = try await store(
             input.place, input.number, in: bucket, upload, demand: input.checksum
         ) { (intake) throws(AWSError) in try await intake.take(body) }
-        var headers = [WireHeader("etag", "\"\(part.md5)\"")]
+        var headers = [WireHeader("etag", "\"\(part.md5)\""), ObjectRecord.encryptionHeader]
         if upload.algorithm != nil || input.checksum.named == upload.partAlgorithm {
             headers.append(WireHeader(upload.partAlgorithm.headerName, part.checksum))
         } else if let named = input.checksum.named, let value = input.checksum.expected {
@@ -104,7 +104,7 @@ extension ObjectService {
         if let algorithm = upload.algorithm {
             document.append("Checksum\(algorithm.rawValue)", .string(part.checksum))
         }
-        var headers: [WireHeader] = []
+        var headers = [ObjectRecord.encryptionHeader]
         if buckets[input.source.bucket]?.settings.versioning != nil {
             headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))
         }
@@ -222,7 +222,7 @@ extension ObjectService {
             document.members.append(checksum.member)
             document.append("ChecksumType", .string(checksum.type))
         }
-        var headers: [WireHeader] = []
+        var headers = [ObjectRecord.encryptionHeader]
         if let version = outcome.stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         return ObjectAnswer(headers: headers, body: .xml(root: "CompleteMultipartUploadResult", document))
     }

@@ -9,8 +9,9 @@
 // is the bare bytes. Neither is written any more.
 //
 // Layout 3 is encrypted (docs/ciphertext-format.md): blocks of the same length, each followed by a tag of 16 bytes in place
-// of the checksum (ObjectCipher), and after the last block the file's data key, sealed under the store's key, and the number
-// of its bytes (u16, big-endian). So each file brings along what opens it, whether it is an object or a part of one.
+// of the checksum (ObjectCipher of the room Keys), and after the last block the file's data key, sealed under the store's
+// key, and the number of its bytes (u16, big-endian). So each file brings along what opens it, whether it is an object or a
+// part of one.
 
 internal import AWSWire
 
@@ -35,29 +36,6 @@ enum ObjectBlocks {
         guard trailer.count > 2, trailer.count - 2 <= sealedKeyBytesMax else { return nil }
         let count = Int(trailer[trailer.count - 2]) << 8 | Int(trailer[trailer.count - 1])
         return count == trailer.count - 2 ? Array(trailer.dropLast(2)) : nil
-    }
-
-    /// Where the block that holds `offset` begins in the file.
-    static func position(ofBlock number: Int64) -> Int64 { number * (blockBytes + checksumBytes) }
-
-    /// The bytes on the disk of blocks that begin with number `first`; only the last block may be short.
-    static func seal(_ bytes: [UInt8], first: Int64, file: String) -> [UInt8] {
-        var sealed: [UInt8] = []
-        let blocks = (Int64(bytes.count) + blockBytes - 1) / blockBytes
-        sealed.reserveCapacity(bytes.count + Int(blocks * checksumBytes))
-        var number = first
-        var start = 0
-        while start < bytes.count {
-            let end = min(bytes.count, start + Int(blockBytes))
-            bytes.withUnsafeBytes { all in
-                let block = UnsafeRawBufferPointer(rebasing: all[start..<end])
-                sealed.append(contentsOf: block)
-                sealed.append(contentsOf: checksum(block, number: number, file: file))
-            }
-            number += 1
-            start = end
-        }
-        return sealed
     }
 
     /// The four bytes after a block.

@@ -314,7 +314,7 @@ extension ObjectService {
             document.append("ChecksumType", .string(checksum.type))
             document.members.append(checksum.member)
         }
-        var headers: [WireHeader] = []
+        var headers = stored.encryptionHeaders
         if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         if buckets[input.source.bucket]?.settings.versioning != nil {
             headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))

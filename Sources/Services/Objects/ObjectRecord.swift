@@ -52,9 +52,9 @@ struct ObjectRecord: Sendable, Equatable {
     /// Whether the bytes are encrypted on the disk.
     var isEncrypted: Bool { layout >= ObjectBlocks.layout }
     /// What clients are told of the encryption.
-    var encryptionHeaders: [WireHeader] {
-        isEncrypted ? [WireHeader("x-amz-server-side-encryption", "AES256")] : []
-    }
+    var encryptionHeaders: [WireHeader] { isEncrypted ? [Self.encryptionHeader] : [] }
+    /// What clients are told of every new object and part.
+    static let encryptionHeader = WireHeader("x-amz-server-side-encryption", "AES256")
     var quotedETag: String { "\"\(etag)\"" }
     /// As clients see it.
     var versionText: String { version ?? "null" }
