@@ -50,7 +50,6 @@ def refused(code, status, function, *args, **kw):
     ("get_bucket_website", "NoSuchWebsiteConfiguration", "GetBucketWebsite"),
     ("get_bucket_replication", "ReplicationConfigurationNotFoundError", "GetBucketReplication"),
     ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration", "GetBucketLifecycle"),
-    ("get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError", "GetBucketEncryption"),
     ("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError", "GetBucketObjectLockConfiguration"),
 ])
 def test_what_is_not_configured(server, s3, bucket, operation, code, event):
