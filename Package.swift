@@ -66,8 +66,9 @@ let package = Package(
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
+        service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
         // Level 3.
-        service("Objects", ["AWSWire", "Policies", "Storage", crypto, nioCore]),
+        service("Objects", ["AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
         service(
             "Trails",
@@ -80,7 +81,7 @@ let package = Package(
             "Server",
             [
                 "EventRecord", "Policies", "AWSWire", "LogFiles", "EventJournal", "Storage", "Capture", "EventHistory",
-                "Identity", "Objects", "Trails", log, crypto,
+                "Identity", "Keys", "Objects", "Trails", log, crypto,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -113,7 +114,8 @@ let package = Package(
         tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity"]),
-        tests("ObjectsTests", ["Objects", "AWSWire", "Storage", "Policies", nioCore]),
+        tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
+        tests("ObjectsTests", ["Objects", "AWSWire", "Keys", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),

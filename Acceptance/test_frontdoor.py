@@ -170,8 +170,8 @@ def test_query_operation_that_is_not_built(server, operation):
 
 @pytest.mark.parametrize(
     "method, path, event",
-    [("GET", "/front-door?cors", "GetBucketCors"), ("GET", "/front-door?website", "GetBucketWebsite"),
-     ("GET", "/front-door?accelerate", "GetAccelerateConfiguration"), ("GET", "/front-door/key?torrent", None)])
+    [("PUT", "/front-door?cors", "PutBucketCors"), ("PUT", "/front-door?website", "PutBucketWebsite"),
+     ("PUT", "/front-door?accelerate", "PutAccelerateConfiguration"), ("GET", "/front-door/key?torrent", None)])
 def test_s3_operation_that_is_not_built(server, method, path, event):
     answer = server.signed(method, path, service="s3")
     check_s3_error(answer, "NotImplemented", 501)

@@ -17,6 +17,10 @@ package struct CallRecord: Sendable {
     package var host: String?
     /// The access key that the request named, whether or not it is proven.
     package var presentedAccessKeyID: String?
+    /// The service that acted for the caller.
+    package var invokedBy: String?
+    /// What a service did by itself: the event is then of the type AwsServiceEvent, and has no request id.
+    package var serviceEventDetails: WireValue?
 
     package init(
         call: Call, eventSource: String, eventName: String, isReadOnly: Bool, category: OperationTraits.Category,

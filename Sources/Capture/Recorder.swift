@@ -185,12 +185,15 @@ extension Recorder {
             responseElements: json(outcome.responseElements),
             additionalEventData: outcome.additionalEventData.isEmpty
                 ? nil : json(.structure(outcome.additionalEventData)),
-            requestID: call.requestID, eventID: call.eventID, readOnly: record.isReadOnly,
+            requestID: record.serviceEventDetails == nil ? call.requestID : nil, eventID: call.eventID,
+            readOnly: record.isReadOnly,
             resources: record.resources.map {
                 EventResource(accountID: $0.accountID, type: $0.type, arn: $0.arn, isPrefix: $0.isPrefix)
             },
+            eventType: record.serviceEventDetails == nil ? "AwsApiCall" : "AwsServiceEvent",
             apiVersion: record.apiVersion, isManagementEvent: record.category == .management,
-            recipientAccountID: call.accountID, category: record.category == .management ? .management : .data,
+            recipientAccountID: call.accountID, serviceEventDetails: record.serviceEventDetails.flatMap(json),
+            category: record.category == .management ? .management : .data,
             tls: record.host.map { EventTLS(clientProvidedHostHeader: $0) })
     }
 
@@ -208,12 +211,12 @@ extension Recorder {
         case .root:
             return EventIdentity(
                 type: "Root", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
-                accessKeyID: caller.accessKeyID)
+                accessKeyID: caller.accessKeyID, invokedBy: record.invokedBy)
         case .user:
             return EventIdentity(
                 type: "IAMUser", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
                 accessKeyID: caller.accessKeyID, userName: caller.userName,
-                session: caller.session.map { session($0, issuer: nil) })
+                session: caller.session.map { session($0, issuer: nil) }, invokedBy: record.invokedBy)
         case .assumedRole:
             return EventIdentity(
                 type: "AssumedRole", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
@@ -226,7 +229,9 @@ extension Recorder {
                 session: caller.session.map {
                     session($0, issuer: issuer($0.issuerName == nil ? "Root" : "IAMUser", $0, caller))
                 })
-        case .service(let principal): return EventIdentity(type: "AWSService", invokedBy: principal)
+        case .service(let principal):
+            let account = record.serviceEventDetails == nil ? nil : record.call.accountID
+            return EventIdentity(type: "AWSService", accountID: account, invokedBy: principal)
         case .unknown:
             return EventIdentity(
                 type: "Unknown", accountID: record.call.accountID,

@@ -6,6 +6,7 @@ internal import EventHistory
 internal import EventJournal
 internal import Glibc
 internal import Identity
+internal import Keys
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -49,6 +50,7 @@ private struct House: Sendable {
     let journal: Journal
     let history: History
     let recorder: Recorder
+    let keys: KeyService
     let objects: ObjectService
     let trails: TrailService
     let delivery: Delivery
@@ -103,8 +105,14 @@ private struct House: Sendable {
         let recorder = Recorder(
             journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
             isRecording: isRecording)
+        let keys = try await KeyService.open(
+            catalog: catalog, vault: RootSecretVault(secret), clock: clock, randomBytes: random,
+            record: { event throws(AWSError) in
+                try await recorder.close(
+                    CallRecord(event, id: identifiers.uuid()), CallOutcome(error: event.error), nil)
+            })
         let objects = try await ObjectService.open(
-            catalog: catalog, directory: folder.objects, baseHosts: configuration.s3Hosts, clock: clock,
+            catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
             randomBytes: random, fault: { _ in nil })
         let bucket = TrailBucket(objects: objects)
         let signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)
@@ -122,7 +130,7 @@ private struct House: Sendable {
 
         let gate = Gate(
             directory: ServiceDirectory([
-                trails.service, objects.service, IdentityService().service, intake.service,
+                trails.service, objects.service, keys.service, IdentityService().service, intake.service,
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
             ]),
             credentials: Credentials(catalog: catalog, rootSecret: secret, store: identities),
@@ -134,7 +142,7 @@ private struct House: Sendable {
             isReady: { journal.isWritable }, clock: clock, logger: logger)
         return House(
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
-            history: history, recorder: recorder, objects: objects, trails: trails, delivery: delivery,
+            history: history, recorder: recorder, keys: keys, objects: objects, trails: trails, delivery: delivery,
             digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities)
     }
 
@@ -216,6 +224,15 @@ private struct House: Sendable {
             Background { await untilShutdown { await digests.run(sleep: Self.sleep) } },
             Background {
                 await untilShutdown {
+                    await keys.run(sleep: Self.sleep) { problem in
+                        logger.error(
+                            "rotation and deletion of keys fell behind",
+                            metadata: ["cause": "\(problem.cause ?? problem.message)"])
+                    }
+                }
+            },
+            Background {
+                await untilShutdown {
                     await delivery.run(interval: configuration.deliveryInterval.milliseconds, sleep: Self.sleep)
                 }
             },
@@ -245,6 +262,10 @@ private struct House: Sendable {
             guard seconds % 60 == 0 else { continue }
             await noteSettled()
             await saveUses()
+            do { _ = try await objects.applyLifecycle() } catch {
+                logger.error(
+                    "lifecycle rules could not be applied", metadata: ["cause": "\(error.cause ?? "\(error)")"])
+            }
             trimJournal()
         }
     }
@@ -290,4 +311,25 @@ private struct Background: ServiceLifecycle.Service {
     init(_ body: @escaping @Sendable () async throws -> Void) { self.body = body }
 
     func run() async throws { try await body() }
+}
+
+extension CallRecord {
+    /// What the keys' room tells of uses that no client's own call stands behind.
+    fileprivate init(_ event: KeyEvent, id: String) {
+        var call = event.call
+        call.eventID = id
+        if case .service(let name) = call.caller.kind {
+            call.sourceAddress = name
+            call.userAgent = name
+        } else if let service = event.invokedBy {
+            call.sourceAddress = service
+            call.userAgent = service
+        }
+        self.init(
+            call: call, eventSource: "kms.amazonaws.com", eventName: event.name, isReadOnly: event.isReadOnly,
+            category: .management, apiVersion: nil, requestParameters: event.requestParameters,
+            resources: event.resources, host: nil, presentedAccessKeyID: nil)
+        invokedBy = event.invokedBy
+        serviceEventDetails = event.serviceEventDetails
+    }
 }

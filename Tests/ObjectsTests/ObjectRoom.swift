@@ -2,6 +2,7 @@
 
 import AWSWire
 import Foundation
+import Keys
 import NIOCore
 import Objects
 import Storage
@@ -30,8 +31,14 @@ final class ObjectRoom: Sendable {
         }
         let clock = clock
         let generator = SeededBytes(room == nil ? 1 : UInt64.random(in: 2 ... .max))
+        let secret = try RootSecret.open(
+            directory: folder + "/keys", mayCreate: room == nil, randomBytes: { generator.next($0) })
+        let keys = try await KeyService.open(
+            catalog: catalog, vault: RootSecretVault(secret), clock: { clock.now },
+            randomBytes: { generator.next($0) }, record: { _ in })
         service = try await ObjectService.open(
-            catalog: catalog, directory: folder + "/objects", baseHosts: ["cairn.example"], clock: { clock.now },
+            catalog: catalog, directory: folder + "/objects", keys: keys, baseHosts: ["cairn.example"],
+            clock: { clock.now },
             randomBytes: { generator.next($0) }, fault: fault)
     }
 
@@ -94,7 +101,7 @@ final class ObjectRoom: Sendable {
             var bytes: [UInt8] = []
             try await body.consume { (piece) throws(AWSError) in bytes.append(contentsOf: piece.readableBytesView) }
             request.bytes = bytes
-            if ["CreateBucket", "DeleteObjects"].contains(routed.operation), !bytes.isEmpty {
+            if bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "<") || routed.operation == "DeleteObjects" {
                 let document = try XMLDocument.parse(bytes)
                 request.parameters.append(document.root, document.content)
             }

@@ -2,35 +2,28 @@
 
 internal import AWSWire
 internal import Storage
+internal import Synchronization
 
 extension ObjectService {
     static let bucketOperations: [Operation<ObjectService>] = [
         Operation(
-            "CreateBucket", .write, OperationTraits(recordsAnswer: false), on: bucketResource, conditions: conditions,
+            "CreateBucket", .write, OperationTraits(recordsAnswer: false), on: bucketResource,
             recorded: ObjectRecording.parameters(document: "CreateBucketConfiguration"),
             perform: ObjectService.createBucket),
         Operation(
             "HeadBucket", .read,
             OperationTraits(
                 category: .data, iamAction: "ListBucket", recordsAnswer: false, recordsResources: true),
-            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.headBucket),
+            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.headBucket),
         Operation(
-            "ListBuckets", .read, OperationTraits(iamAction: "ListAllMyBuckets", recordsAnswer: false),
-            on: allBuckets, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.listBuckets),
+            "ListBuckets", .read, OperationTraits(iamAction: "ListAllMyBuckets", recordsAnswer: false), on: allBuckets,
+            recorded: ObjectRecording.parameters, perform: ObjectService.listBuckets),
         Operation(
             "DeleteBucket", .write, OperationTraits(recordsAnswer: false, recordsResources: true), on: bucketResource,
-            conditions: conditions,
             recorded: ObjectRecording.parameters, perform: ObjectService.deleteBucket),
         Operation(
             "GetBucketLocation", .read, OperationTraits(recordsAnswer: false, recordsResources: true),
-            on: bucketResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.getBucketLocation),
-        Operation(
-            "GetBucketAcl", .read, OperationTraits(recordsAnswer: false, recordsResources: true), on: bucketResource,
-            conditions: conditions,
-            recorded: ObjectRecording.parameters, perform: ObjectService.getBucketAcl),
+            on: bucketResource, recorded: ObjectRecording.parameters, perform: ObjectService.getBucketLocation),
     ]
 
     /// - Throws: `InvalidBucketName`, `InvalidLocationConstraint`, `IllegalLocationConstraintException`,
@@ -39,8 +32,17 @@ extension ObjectService {
     func createBucket(_ input: CreateBucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         guard BucketName.isValid(input.bucket) else { throw .invalidBucketName(input.bucket) }
         let region = try input.region(signed: call.region)
+        var settings = BucketSettings()
+        settings.ownership = input.ownership
+        settings.acl = input.acl
+        settings.tags = input.tags
+        if input.isLocked {
+            settings.versioning = .enabled
+            settings.objectLock = ObjectLockSetting()
+        }
         let record = BucketRecord(
-            name: input.bucket, ownerAccount: call.accountID, region: region, created: now, policy: nil)
+            name: input.bucket, ownerAccount: call.accountID, region: region, created: now, policy: nil,
+            settings: settings)
         let isOverLimit = buckets.count(of: call.accountID) >= Limits.buckets
         try await buckets.change(input.bucket, in: catalog) { (_, current) throws(AWSError) -> BucketRecord? in
             guard let current else {
@@ -95,13 +97,20 @@ extension ObjectService {
     /// - Throws: `BucketNotEmpty` (409).
     func deleteBucket(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let name = try bucket(input.place, call).name
+        let dropped = Mutex<[String]>([])
         try await buckets.change(name, in: catalog) { (transaction, current) throws(AWSError) -> BucketRecord? in
             guard current != nil else { throw .noSuchBucket(name) }
             guard try transaction.scan(prefix: ObjectRecord.keys(in: name), limit: 1).isEmpty else {
                 throw .bucketNotEmpty(name)
             }
+            guard try transaction.scan(prefix: VersionKeys.rows(in: name), limit: 1).isEmpty else {
+                throw .bucketNotEmpty(name, hasVersions: true)
+            }
+            let files = try transaction.abortUploads(in: name)
+            dropped.withLock { $0 = files }
             return nil
         }
+        for file in dropped.withLock({ $0 }) { await files.remove(file) }
         return ObjectAnswer(status: 204)
     }
 
@@ -113,22 +122,6 @@ extension ObjectService {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             + "<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\(text)</LocationConstraint>"
         return ObjectAnswer(body: .bytes(Array(document.utf8), contentType: "application/xml"))
-    }
-
-    func getBucketAcl(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
-        let owner = try bucket(input.place, call).ownerAccount
-        let grantee: WireStructure = [
-            "@xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance", "@xsi:type": "CanonicalUser",
-            "ID": .string(Self.canonicalID(of: owner)),
-        ]
-        let grant: WireStructure = ["Grantee": .structure(grantee), "Permission": "FULL_CONTROL"]
-        return ObjectAnswer(
-            body: .xml(
-                root: "AccessControlPolicy",
-                [
-                    "Owner": Self.owner(owner),
-                    "AccessControlList": .structure(["Grant": .structure(grant)]),
-                ]))
     }
 }
 
@@ -143,31 +136,46 @@ struct CreateBucketInput: OperationInput {
     let bucket: String
     /// LocationConstraint, nil where it is absent or empty.
     let constraint: String?
+    let ownership: BucketSettings.Ownership
+    let acl: String
+    let tags: TagSet
+    /// Whether Object Lock is on from the beginning.
+    let isLocked: Bool
 
     init(_ request: OperationRequest) throws(AWSError) {
         bucket = try BucketPlace(request).bucket
         let headers = RequestHeaders(request.http)
         try headers.refuseUnbuilt()
-        try headers.checkBucketACL()
+        isLocked = headers.value("x-amz-bucket-object-lock-enabled")?.lowercased() == "true"
+        ownership = try headers.ownership() ?? .bucketOwnerEnforced
+        acl = try headers.bucketACL(isOwnerEnforced: ownership == .bucketOwnerEnforced) ?? "private"
         try ChecksumDemand(headers).verify(request.bytes)
         guard let content = request.parameters["CreateBucketConfiguration"] else {
             guard request.bytes.isEmpty else { throw .malformedDocument() }
             constraint = nil
+            tags = TagSet()
             return
         }
         // An element without children comes as text.
         if let text = content.asString, text.trimmed.isEmpty || text.allSatisfy(\.isWhitespace) {
             constraint = nil
+            tags = TagSet()
             return
         }
         guard let structure = content.asStructure else { throw .malformedDocument() }
         for member in structure.members {
             switch member.name {
-            case "LocationConstraint", "xmlns": continue
-            case "Location", "Bucket", "Tags": throw .notImplemented(member: member.name)
+            case "LocationConstraint", "Tags", "xmlns": continue
+            case "Location", "Bucket": throw .notImplemented(member: member.name)
             default: throw .malformedDocument()
             }
         }
+        let set = try DocumentFields(structure["Tags"] ?? "", known: ["Tag"])
+        var found: [TagSet.Tag] = []
+        for tag in try set.all("Tag", known: ["Key", "Value"]) {
+            found.append(TagSet.Tag(key: try tag.requiredText("Key"), value: try tag.requiredText("Value")))
+        }
+        tags = try TagSet(found, limit: TagSet.Limits.bucketTags)
         switch structure["LocationConstraint"] {
         case nil: constraint = nil
         case .string(let text): constraint = text.isEmpty ? nil : text

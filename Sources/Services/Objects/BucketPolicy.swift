@@ -131,12 +131,11 @@ extension ObjectService {
         var intake = ObjectIntake(files, demand: ChecksumDemand())
         let record: ObjectRecord
         do throws(AWSError) {
-            let taken = try await intake.finish(with: body)
+            try await intake.take(PutObjectInput.Body.bytes(body))
+            let taken = try await intake.finish()
             var stored = [WireHeader("content-type", headers.contentType)]
             if let encoding = headers.contentEncoding { stored.append(WireHeader("content-encoding", encoding)) }
-            record = ObjectRecord(
-                file: intake.file.id, size: taken.size, etag: taken.etag, modified: now, headers: stored,
-                metadata: headers.metadata, checksum: taken.checksum)
+            record = NewObject(headers: stored, metadata: headers.metadata).record(file: intake.file.id, taken, now)
         } catch {
             await intake.abandon()
             throw error

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A bucket as the catalog keeps it: JSON under ("bucket", NAME), format 1:
+// A bucket as the catalog keeps it: JSON under ("bucket", NAME), format 2:
 //
-//     {"format":1,"owner":"123456789012","region":"us-east-1","created":MILLISECONDS,"policy":"TEXT"}
+//     {"format":2,"owner":"123456789012","region":"us-east-1","created":MILLISECONDS,"policy":"TEXT","settings":{...}}
 //
-// `policy` is absent where there is none.
+// `policy` is absent where there is none; `settings` is described in BucketSettings.swift. Format 1 had no settings: such
+// a bucket has those of a new one.
 
 package import AWSWire
 internal import Storage
@@ -21,6 +22,12 @@ package struct BucketRecord: Sendable, Equatable {
     package let created: Timestamp
     /// The policy document as it was put, nil where the bucket has none.
     package var policy: String?
+    /// Its sub-resources, as far as they are configured.
+    var settings = BucketSettings()
+
+    /// Whether a public policy serves only the owner's account and services (RestrictPublicBuckets of S3 Block Public
+    /// Access).
+    package var restrictsPublicAccess: Bool { settings.publicAccessBlock?.restrictPublicBuckets ?? false }
 
     /// `arn:aws:s3:::NAME`.
     package var arn: String { "arn:aws:s3:::\(name)" }
@@ -35,21 +42,29 @@ package struct BucketRecord: Sendable, Equatable {
 extension BucketRecord {
     init(_ document: CatalogDocument) throws(AWSError) {
         let name = document.key.components.last ?? ""
-        guard let fields = (try? WireValue(json: document.value))?.asStructure, fields["format"] == 1,
+        guard let fields = (try? WireValue(json: document.value))?.asStructure,
+            fields["format"] == 1 || fields["format"] == 2,
             let owner = fields["owner"]?.asString, let region = fields["region"]?.asString,
             case .integer(let created)? = fields["created"]
         else { throw .objectFault("the catalog's document of bucket `\(name)` is damaged") }
         self.init(
             name: name, ownerAccount: owner, region: region, created: Timestamp(milliseconds: created),
             policy: fields["policy"]?.asString)
+        if let stored = fields["settings"] {
+            guard let settings = BucketSettings(stored: stored) else {
+                throw .objectFault("the catalog's document of bucket `\(name)` is damaged: its settings")
+            }
+            self.settings = settings
+        }
     }
 
     var document: [UInt8] {
         var fields: WireStructure = [
-            "format": 1, "owner": .string(ownerAccount), "region": .string(region),
+            "format": 2, "owner": .string(ownerAccount), "region": .string(region),
             "created": .integer(created.milliseconds),
         ]
         fields.append("policy", ifPresent: policy.map { .string($0) })
+        fields.append("settings", settings.stored)
         return WireValue.structure(fields).json
     }
 }

@@ -40,6 +40,9 @@ final class BucketTable: Sendable {
 
     subscript(name: String) -> BucketRecord? { state.withLock { $0.rows[name]?.bucket } }
 
+    /// The buckets of all accounts, in no order.
+    var all: [BucketRecord] { state.withLock { $0.rows.values.compactMap(\.bucket) } }
+
     /// The buckets of an account, by name.
     func all(of account: String) -> [BucketRecord] {
         state.withLock { $0.rows.values.compactMap(\.bucket) }

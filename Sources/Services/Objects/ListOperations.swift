@@ -9,15 +9,18 @@ extension ObjectService {
             "ListObjects", .read,
             OperationTraits(
                 category: .data, iamAction: "ListBucket", recordsAnswer: false, recordsResources: true),
-            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.listObjects),
+            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.listObjects),
         Operation(
             "ListObjectsV2", .read,
             OperationTraits(
                 category: .data, iamAction: "ListBucket", eventName: "ListObjects", recordsAnswer: false,
                 recordsResources: true),
-            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.listObjectsV2),
+            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.listObjectsV2),
+        Operation(
+            "ListObjectVersions", .read,
+            OperationTraits(
+                category: .data, iamAction: "ListBucketVersions", recordsAnswer: false, recordsResources: true),
+            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.listObjectVersions),
     ]
 
     func listObjects(_ input: ListObjectsInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
@@ -79,11 +82,11 @@ extension ObjectService {
             ]
             if let checksum = entry.record.checksum {
                 contents.append("ChecksumAlgorithm", .string(checksum.algorithm))
-                contents.append("ChecksumType", "FULL_OBJECT")
+                contents.append("ChecksumType", .string(checksum.type))
             }
             contents.append("Size", .integer(entry.record.size))
             contents.append("Owner", ifPresent: owner)
-            contents.append("StorageClass", "STANDARD")
+            contents.append("StorageClass", .string(entry.record.storageClass.rawValue))
             document.append("Contents", .structure(contents))
         }
         for prefix in page.commonPrefixes {

@@ -31,9 +31,11 @@ extension AWSError {
             details: [.init("BucketName", .string(name))])
     }
 
-    static func bucketNotEmpty(_ name: String) -> AWSError {
+    static func bucketNotEmpty(_ name: String, hasVersions: Bool = false) -> AWSError {
         AWSError(
-            "BucketNotEmpty", status: 409, "The bucket you tried to delete is not empty",
+            "BucketNotEmpty", status: 409,
+            "The bucket you tried to delete is not empty"
+                + (hasVersions ? ". You must delete all versions in the bucket." : ""),
             details: [.init("BucketName", .string(name))])
     }
 
@@ -89,6 +91,15 @@ extension AWSError {
         AWSError(
             "NoSuchBucketPolicy", status: 404, "The bucket policy does not exist",
             details: [.init("BucketName", .string(bucket))])
+    }
+
+    /// A sub-resource that is not there, in S3's code and words.
+    static func notConfigured(_ code: String, _ message: String, _ bucket: String) -> AWSError {
+        AWSError(code, status: 404, message, details: [.init("BucketName", .string(bucket))])
+    }
+
+    static func invalidTag(_ message: String, key: String) -> AWSError {
+        AWSError("InvalidTag", message, details: [.init("TagKey", .string(key))])
     }
 
     static func objectAccessDenied(_ message: String = "Access Denied") -> AWSError {
@@ -189,10 +200,66 @@ extension AWSError {
             headers: [WireHeader("content-range", "bytes */\(size)")])
     }
 
-    static func invalidPartNumber(_ number: String) -> AWSError {
+    static func invalidPartNumber(_ number: String, count: Int) -> AWSError {
         AWSError(
             "InvalidPartNumber", status: 416, "The requested partnumber is not satisfiable",
-            details: [.init("PartNumberRequested", .string(number)), .init("ActualPartCount", .integer(1))])
+            details: [
+                .init("PartNumberRequested", .string(number)), .init("ActualPartCount", .integer(Int64(count))),
+            ])
+    }
+
+    static func invalidVersion(_ version: String) -> AWSError {
+        invalidArgument("Invalid version id specified", name: "versionId", value: version)
+    }
+
+    static func noSuchVersion(key: String, version: String) -> AWSError {
+        AWSError(
+            "NoSuchVersion", status: 404, "The specified version does not exist.",
+            details: [.init("Key", .string(key)), .init("VersionId", .string(version))])
+    }
+
+    static func invalidObjectState(_ storageClass: StorageClass) -> AWSError {
+        AWSError(
+            "InvalidObjectState", status: 403, "The operation is not valid for the object's storage class",
+            details: [.init("StorageClass", .string(storageClass.rawValue))])
+    }
+
+    static func noSuchUpload(_ id: String) -> AWSError {
+        AWSError(
+            "NoSuchUpload", status: 404,
+            "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been "
+                + "aborted or completed.", details: [.init("UploadId", .string(id))])
+    }
+
+    static func invalidPart(_ upload: String, number: Int, etag: String) -> AWSError {
+        AWSError(
+            "InvalidPart",
+            "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
+                + "specified entity tag may not match the part's entity tag.",
+            details: [
+                .init("UploadId", .string(upload)), .init("PartNumber", .integer(Int64(number))),
+                .init("ETag", .string(etag)),
+            ])
+    }
+
+    static func entityTooSmall(_ part: UploadedPart) -> AWSError {
+        AWSError(
+            "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",
+            details: [
+                .init("ProposedSize", .integer(part.size)),
+                .init("MinSizeAllowed", .integer(ObjectService.Limits.partBytesMin)),
+                .init("PartNumber", .integer(Int64(part.number))), .init("ETag", .string(part.md5)),
+            ])
+    }
+
+    static var missingLockConfiguration: AWSError {
+        invalidRequest("Bucket is missing Object Lock Configuration")
+    }
+
+    static func noObjectLock(_ key: String) -> AWSError {
+        AWSError(
+            "NoSuchObjectLockConfiguration", status: 404,
+            "The specified object does not have a ObjectLock configuration", details: [.init("Key", .string(key))])
     }
 
     /// A fault of ours in S3's own words; the cause goes to the operator's log.

@@ -5,12 +5,15 @@
 //     DIR/incoming/ID        being written; nobody refers to it, so whatever a crash leaves here is removed at start
 //     DIR/xx/ID              complete and flushed; xx are the first two of the 32 hexadecimal digits of ID
 //
-// A file is written once and never changed. The catalog's object document names its file; a replaced file is removed
-// after the transaction that replaced it, while readers go on reading through their open descriptor. A crash between a
-// file and its transaction leaves a file that no document names: `sweep` removes it.
+// A file is written once and never changed; what lies in it says ObjectBlocks.swift. The catalog's object document names
+// its file; a replaced file is removed after the transaction that replaced it, while readers go on reading through their
+// open descriptor, or have pinned the file and so put off its removal. A crash between a file and its transaction leaves
+// a file that no document names: `sweep` removes it.
 
+internal import AWSWire
 internal import Dispatch
 internal import Glibc
+internal import Keys
 internal import NIOCore
 internal import Synchronization
 
@@ -28,8 +31,14 @@ package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
     package let step: FileStep
     /// The file or folder it was done to.
     package let path: String
-    /// The system's error number; 0 where the file is shorter than its document says.
+    /// The system's error number; 0 where the file is shorter than its document says, `damaged` where its bytes are not
+    /// what was written.
     package let number: Int32
+
+    /// The number of an error where a block's checksum is wrong.
+    static let damaged: Int32 = -1
+    /// The number of an error where the file's data key cannot be sealed or opened.
+    static let locked: Int32 = -2
 
     /// Whether the file that was to be opened does not exist.
     package var isMissing: Bool { step == .openFile && number == ENOENT }
@@ -39,7 +48,14 @@ package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
 
     /// The operator's text.
     package var description: String {
-        let reason = number == 0 ? "the file is shorter than its object" : String(cString: strerror(number))
+        let reason =
+            switch number {
+            case 0: "the file is shorter than its object"
+            case Self.locked:
+                "its data key cannot be sealed or opened; restore the data folder as a whole, root secret included"
+            case Self.damaged: "the bytes are not those that were written (checksum)"
+            default: String(cString: strerror(number))
+            }
         return "object file `\(path)`: \(step) failed: \(reason)"
     }
 }
@@ -56,15 +72,25 @@ final class ObjectFiles: Sendable {
     private let directory: String
     private let fault: FileFault
     private let randomBytes: @Sendable (Int) -> [UInt8]
+    private let keys: KeyService
     private let queues: [DispatchQueue]
     private let turn = Atomic<Int>(0)
     /// Files that calls in flight are writing or about to commit; the sweep leaves them alone.
     private let pending = Mutex<Set<String>>([])
+    private let pins = Mutex(Pins())
+
+    /// Files that readers will open later, and those of them that are to be removed when the last reader is done.
+    private struct Pins {
+        var readers: [String: Int] = [:]
+        var doomed: Set<String> = []
+    }
 
     /// Makes the folders and removes what a crash left in `incoming`.
     init(
-        directory: String, randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
+        directory: String, keys: KeyService, randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        fault: @escaping FileFault
     ) throws(ObjectFileError) {
+        self.keys = keys
         self.directory = directory
         self.fault = fault
         self.randomBytes = randomBytes
@@ -74,6 +100,14 @@ final class ObjectFiles: Sendable {
         for first in 0..<256 { try Self.makeFolder(directory + "/" + hexadecimal([UInt8(first)])) }
         try flushFolder(directory)
         for name in try names(in: directory + "/incoming") { unlink(directory + "/incoming/" + name) }
+    }
+
+    /// A view of the folder of a server that may be running: nothing is made or removed.
+    init(reading directory: String) {
+        self.directory = directory
+        fault = { _ in nil }
+        randomBytes = { _ in [] }
+        queues = (0..<2).map { DispatchQueue(label: "cairn.objects.reading.\($0)") }
     }
 
     private static func makeFolder(_ path: String) throws(ObjectFileError) {
@@ -91,20 +125,27 @@ final class ObjectFiles: Sendable {
         return ObjectFile(id: id, lane: Int(UInt(bitPattern: lane) % UInt(queues.count)))
     }
 
-    /// Creates the file where it is not open yet, and writes a piece at an offset.
+    /// Creates the file where it is not open yet, and writes a piece: whole blocks, at an offset between blocks.
     func write(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) async throws(ObjectFileError) {
+        try await makeKey(of: file)
         try await run(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
             try self.append(piece, at: offset, to: file)
         }
     }
 
-    /// Writes the last piece, flushes the file, puts it in its place and flushes the folder.
+    /// Writes the last piece, of any length, flushes the file, puts it in its place and flushes the folder.
     func complete(_ file: ObjectFile, with piece: [UInt8], at offset: Int64) async throws(ObjectFileError) {
+        try await makeKey(of: file)
         try await run(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
             try self.append(piece, at: offset, to: file)
             let incoming = self.incomingPath(file.id)
+            guard let key = file.key else {
+                throw ObjectFileError(step: .writeFile, path: incoming, number: ObjectFileError.locked)
+            }
+            try self.writeAll(
+                ObjectBlocks.trailer(key.sealed), at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
             try self.check(.flushFile, incoming)
             guard fdatasync(file.descriptor) == 0 else { throw self.failure(.flushFile, incoming) }
             file.close()
@@ -129,8 +170,14 @@ final class ObjectFiles: Sendable {
         pending.withLock { _ = $0.remove(file.id) }
     }
 
-    /// Removes a file that no document names any more. A failure leaves it to the sweep.
+    /// Removes a file that no document names any more, once no reader has pinned it. A failure leaves it to the sweep.
     func remove(_ id: String) async {
+        let isPinned = pins.withLock { pins in
+            guard pins.readers[id] != nil else { return false }
+            pins.doomed.insert(id)
+            return true
+        }
+        guard !isPinned else { return }
         let lane = Int(UInt(bitPattern: id.hashValue) % UInt(queues.count))
         try? await run(lane) { () throws(ObjectFileError) in
             try self.check(.removeFile, self.path(id))
@@ -151,6 +198,16 @@ final class ObjectFiles: Sendable {
         guard !piece.isEmpty else { return }
         let path = incomingPath(file.id)
         try check(.writeFile, path)
+        precondition(offset % ObjectBlocks.blockBytes == 0, "a piece begins inside a block, at \(offset)")
+        let first = offset / ObjectBlocks.blockBytes
+        guard let sealed = file.key?.cipher.seal(piece, first: first) else {
+            throw ObjectFileError(step: .writeFile, path: path, number: ObjectFileError.locked)
+        }
+        try writeAll(sealed, at: ObjectCipher.position(ofBlock: first), to: file)
+    }
+
+    private func writeAll(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) throws(ObjectFileError) {
+        let path = incomingPath(file.id)
         var written = 0
         while written < piece.count {
             let count = piece.withUnsafeBytes { bytes in
@@ -164,41 +221,138 @@ final class ObjectFiles: Sendable {
         }
     }
 
+    /// Gives a new file its data key.
+    private func makeKey(of file: ObjectFile) async throws(ObjectFileError) {
+        guard file.key == nil else { return }
+        do throws(AWSError) {
+            let (cipher, sealed) = try await keys.makeStoreKey(file: file.id)
+            file.adopt(FileKey(cipher: cipher, sealed: sealed.bytes))
+        } catch {
+            throw ObjectFileError(step: .writeFile, path: incomingPath(file.id), number: ObjectFileError.locked)
+        }
+    }
+
     // MARK: Reading
 
+    /// Keeps files from being removed until `unpin`. One that is not there any more is not called back.
+    func pin(_ ids: [String]) {
+        pins.withLock { pins in
+            for id in ids { pins.readers[id, default: 0] += 1 }
+        }
+    }
+
+    /// Ends a pin, and removes what was to be removed meanwhile.
+    func unpin(_ ids: [String]) {
+        let removable = pins.withLock { pins in
+            var removable: [String] = []
+            for id in ids {
+                let count = (pins.readers[id] ?? 1) - 1
+                pins.readers[id] = count > 0 ? count : nil
+                if count <= 0, pins.doomed.remove(id) != nil { removable.append(id) }
+            }
+            return removable
+        }
+        guard !removable.isEmpty else { return }
+        queues[0].async { for id in removable { unlink(self.path(id)) } }
+    }
+
     /// Opens a file; it can be read to its end even if it is replaced meanwhile.
-    func open(_ id: String) async throws(ObjectFileError) -> ObjectFile {
+    ///
+    /// - Parameter size: the bytes of the object or part that it holds.
+    func open(_ id: String, layout: Int, size: Int64) async throws(ObjectFileError) -> ObjectFile {
         let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
-        return try await run(lane) { () throws(ObjectFileError) in
+        let file = try await run(lane) { () throws(ObjectFileError) in
             let path = self.path(id)
             try self.check(.openFile, path)
             let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw self.failure(.openFile, path) }
-            let file = ObjectFile(id: id, lane: lane)
+            let file = ObjectFile(id: id, lane: lane, layout: layout, size: size)
             file.adopt(descriptor)
             return file
         }
+        if layout == ObjectBlocks.layout { try await openKey(of: file) }
+        return file
     }
 
-    /// Reads exactly `count` bytes.
+    /// Opens the data key that lies at the end of an encrypted file.
+    private func openKey(of file: ObjectFile) async throws(ObjectFileError) {
+        let path = path(file.id)
+        let sealed = try await run(file.lane) { () throws(ObjectFileError) in
+            var status = stat()
+            guard fstat(file.descriptor, &status) == 0 else { throw self.failure(.readFile, path) }
+            let start = ObjectCipher.sealedBytes(file.size)
+            let count = Int64(status.st_size) - start
+            guard count > 2, count <= Int64(ObjectBlocks.sealedKeyBytesMax + 2) else {
+                throw ObjectFileError(step: .readFile, path: path, number: count > 2 ? ObjectFileError.damaged : 0)
+            }
+            let trailer = try self.bytes(of: file, at: start, count: Int(count))
+            guard let sealed = ObjectBlocks.sealedKey(in: Array(trailer.readableBytesView)) else {
+                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
+            }
+            return sealed
+        }
+        do throws(AWSError) {
+            file.adopt(FileKey(cipher: try await keys.openStoreKey(sealed, file: file.id), sealed: sealed))
+        } catch {
+            throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.locked)
+        }
+    }
+
+    /// Reads exactly `count` bytes of the object, each block of them checked.
+    ///
+    /// - Throws: `ObjectFileError` where the file is shorter than its object or a block is damaged; no byte is handed over
+    ///   then.
     func read(_ file: ObjectFile, at offset: Int64, count: Int) async throws(ObjectFileError) -> ByteBuffer {
         try await run(file.lane) { () throws(ObjectFileError) in
             let path = self.path(file.id)
             try self.check(.readFile, path)
-            var buffer = ByteBufferAllocator().buffer(capacity: count)
-            while buffer.readableBytes < count {
-                let taken = buffer.readableBytes
-                var number: Int32 = 0
-                let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count - taken) { space in
-                    let result = pread(file.descriptor, space.baseAddress, count - taken, off_t(offset) + off_t(taken))
-                    if result < 0 { number = errno }
-                    return max(0, result)
-                }
-                if got > 0 || number == EINTR { continue }
-                throw ObjectFileError(step: .readFile, path: path, number: number)
+            guard count > 0 else { return ByteBuffer() }
+            guard file.layout != ObjectBlocks.bareLayout else {
+                return try self.bytes(of: file, at: offset, count: count)
             }
-            return buffer
+            let block = ObjectBlocks.blockBytes
+            let end = offset + Int64(count)
+            guard file.key != nil || file.layout == ObjectBlocks.checkedLayout, offset >= 0, end <= file.size else {
+                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
+            }
+            let first = offset / block
+            let last = (end - 1) / block
+            let isEncrypted = file.key != nil
+            let mark = isEncrypted ? Int64(ObjectCipher.tagBytes) : ObjectBlocks.checksumBytes
+            let from = first * (block + mark)
+            let through = last * (block + mark) + min(block, file.size - last * block) + mark
+            let sealed = try self.bytes(of: file, at: from, count: Int(through - from))
+            var opened = ByteBufferAllocator().buffer(capacity: Int((last - first + 1) * block))
+            let damaged: Int64?
+            if let cipher = file.key?.cipher {
+                damaged = cipher.open(Array(sealed.readableBytesView), first: first) { opened.writeBytes($0) }
+            } else {
+                damaged = sealed.withUnsafeReadableBytes { bytes in
+                    ObjectBlocks.open(bytes, first: first, file: file.id) { opened.writeBytes($0) }
+                }
+            }
+            guard damaged == nil, let wanted = opened.getSlice(at: Int(offset - first * block), length: count) else {
+                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
+            }
+            return wanted
         }
+    }
+
+    /// Bytes as they lie in the file.
+    private func bytes(of file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: count)
+        while buffer.readableBytes < count {
+            let taken = buffer.readableBytes
+            var number: Int32 = 0
+            let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count - taken) { space in
+                let result = pread(file.descriptor, space.baseAddress, count - taken, off_t(offset) + off_t(taken))
+                if result < 0 { number = errno }
+                return max(0, result)
+            }
+            if got > 0 || number == EINTR { continue }
+            throw ObjectFileError(step: .readFile, path: path(file.id), number: number)
+        }
+        return buffer
     }
 
     // MARK: Sweeping
@@ -216,7 +370,8 @@ final class ObjectFiles: Sendable {
             let ids = try await run(0) { () throws(ObjectFileError) in try self.names(in: folder) }
             // The hold is looked at after the listing and before the catalog: a call that commits in between has put its
             // document before it lets go.
-            let candidates = pending.withLock { held in ids.filter { !held.contains($0) } }
+            var candidates = pending.withLock { held in ids.filter { !held.contains($0) } }
+            candidates = pins.withLock { pins in candidates.filter { pins.readers[$0] == nil } }
             guard !candidates.isEmpty else { continue }
             let known = try await named(candidates)
             for id in candidates where !known.contains(id) {
@@ -280,11 +435,18 @@ final class ObjectFiles: Sendable {
 final class ObjectFile: Sendable {
     let id: String
     let lane: Int
+    /// See ObjectBlocks.swift.
+    let layout: Int
+    /// Bytes of the object or part, known where the file was opened for reading.
+    let size: Int64
     private let number = Atomic<Int32>(-1)
+    private let ownKey = Mutex<FileKey?>(nil)
 
-    init(id: String, lane: Int) {
+    init(id: String, lane: Int, layout: Int = ObjectBlocks.layout, size: Int64 = 0) {
         self.id = id
         self.lane = lane
+        self.layout = layout
+        self.size = size
     }
 
     deinit { close() }
@@ -292,12 +454,24 @@ final class ObjectFile: Sendable {
     /// Negative while the file is not open.
     var descriptor: Int32 { number.load(ordering: .acquiring) }
 
+    /// Of an encrypted file; nil before it is made or opened.
+    var key: FileKey? { ownKey.withLock { $0 } }
+
+    func adopt(_ key: FileKey) { ownKey.withLock { $0 = key } }
+
     func adopt(_ descriptor: Int32) { number.store(descriptor, ordering: .releasing) }
 
     func close() {
         let open = number.exchange(-1, ordering: .acquiringAndReleasing)
         if open >= 0 { Glibc.close(open) }
     }
+}
+
+/// The data key of an encrypted file.
+struct FileKey: Sendable {
+    let cipher: ObjectCipher
+    /// As it lies in the file.
+    let sealed: [UInt8]
 }
 
 /// Lower-case hexadecimal digits.

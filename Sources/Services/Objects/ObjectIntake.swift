@@ -16,6 +16,8 @@ struct ChecksumDemand: Sendable {
     var md5: [UInt8]?
     /// Whether the client named a checksum or a Content-MD5 at all.
     private(set) var isGiven = false
+    /// What the client named, in a header or a trailer.
+    private(set) var named: ObjectChecksum.Algorithm?
 
     /// - Throws: `InvalidDigest` (400), `InvalidRequest` (400).
     init(_ headers: RequestHeaders) throws(AWSError) {
@@ -56,6 +58,7 @@ struct ChecksumDemand: Sendable {
                 throw .invalidRequest("Value for x-amz-sdk-checksum-algorithm header is invalid.")
             }
         }
+        self.named = named
         if let named {
             algorithm = named
             isGiven = true
@@ -86,8 +89,21 @@ struct ChecksumDemand: Sendable {
     }
 }
 
-/// Takes an object's bytes as they come: hashes them and writes them to a new file, with bounded memory.
+/// Takes the bytes of an object or a part as they come: hashes them and writes them to a new file, with bounded memory. The
+/// one place through which object bytes reach `ObjectFiles`.
 struct ObjectIntake {
+    /// What a complete file holds.
+    struct Taken: Sendable {
+        var size: Int64
+        /// MD5 of the bytes.
+        var md5: [UInt8]
+        /// Of the stored algorithm.
+        var checksum: ObjectDigest
+
+        /// MD5 as an entity tag, without quotes.
+        var etag: String { hexadecimal(md5) }
+    }
+
     let file: ObjectFile
     private let files: ObjectFiles
     private let demand: ChecksumDemand
@@ -95,12 +111,16 @@ struct ObjectIntake {
     private var written: Int64 = 0
     private var md5 = Insecure.MD5()
     private var checksum: ObjectChecksum
+    /// Where another algorithm than the client's is stored.
+    private var stored: ObjectChecksum?
 
-    init(_ files: ObjectFiles, demand: ChecksumDemand) {
+    /// - Parameter algorithm: what is stored, where that is not what the client demands.
+    init(_ files: ObjectFiles, demand: ChecksumDemand, stored algorithm: ObjectChecksum.Algorithm? = nil) {
         self.files = files
         self.demand = demand
         file = files.newFile()
         checksum = ObjectChecksum(demand.algorithm)
+        if let algorithm, algorithm != demand.algorithm { stored = ObjectChecksum(algorithm) }
     }
 
     var size: Int64 { written + Int64(waiting.count) }
@@ -114,23 +134,58 @@ struct ObjectIntake {
         piece.withUnsafeReadableBytes { bytes in
             md5.update(bufferPointer: bytes)
             checksum.update(bytes)
+            stored?.update(bytes)
         }
         waiting.append(contentsOf: piece.readableBytesView)
-        if waiting.count >= ObjectFiles.Limits.pieceBytes {
+        let whole = waiting.count - waiting.count % Int(ObjectBlocks.blockBytes)
+        if whole >= ObjectFiles.Limits.pieceBytes {
+            let rest = Array(waiting[whole...])
+            waiting.removeLast(rest.count)
             do throws(ObjectFileError) {
                 try await files.write(waiting, at: written, to: file)
             } catch {
                 throw AWSError(error)
             }
-            written += Int64(waiting.count)
-            waiting.removeAll(keepingCapacity: true)
+            written += Int64(whole)
+            waiting = rest
+        }
+    }
+
+    /// Takes a body that must have the length it announces.
+    ///
+    /// - Throws: besides what `take` throws, `MissingContentLength` (411), `IncompleteBody` (400).
+    mutating func take(_ body: PutObjectInput.Body) async throws(AWSError) {
+        switch body {
+        case .bytes(let bytes): try await take(ByteBuffer(bytes: bytes))
+        case .stream(let body):
+            guard let length = body.length else { throw AWSError.missingContentLength }
+            guard length <= ObjectService.Limits.objectBytes else {
+                throw AWSError.entityTooLarge(proposed: length, limit: ObjectService.Limits.objectBytes)
+            }
+            try await body.consume { (piece) throws(AWSError) in try await take(piece) }
+            guard size == length else { throw AWSError.incompleteBody }
+        }
+    }
+
+    /// Takes bytes of another object.
+    mutating func take(_ range: Range<Int64>, of reader: ObjectReader) async throws(AWSError) {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let piece: ByteBuffer
+            do throws(ObjectFileError) {
+                piece = try await reader.read(offset..<range.upperBound)
+            } catch {
+                throw AWSError(error)
+            }
+            try await take(piece)
+            offset += Int64(piece.readableBytes)
         }
     }
 
     /// Checks the digests and makes the file durable in its place. It is not yet an object.
     ///
     /// - Throws: `BadDigest` (400), `ServiceUnavailable` (503).
-    mutating func finish() async throws(AWSError) -> (size: Int64, etag: String, checksum: ObjectDigest) {
+    mutating func finish() async throws(AWSError) -> Taken {
         let digest = Array(md5.finalize())
         try demand.verify(md5: digest)
         try demand.verify(checksum)
@@ -139,17 +194,9 @@ struct ObjectIntake {
         } catch {
             throw AWSError(error)
         }
-        return (
-            size, hexadecimal(digest), ObjectDigest(algorithm: checksum.algorithm.rawValue, value: checksum.text)
-        )
-    }
-
-    /// Takes a body that is in memory, and finishes.
-    mutating func finish(with body: [UInt8]) async throws(AWSError) -> (
-        size: Int64, etag: String, checksum: ObjectDigest
-    ) {
-        try await take(ByteBuffer(bytes: body))
-        return try await finish()
+        let kept = stored ?? checksum
+        return Taken(
+            size: size, md5: digest, checksum: ObjectDigest(algorithm: kept.algorithm.rawValue, value: kept.text))
     }
 
     /// Removes what was written.
@@ -166,5 +213,7 @@ extension AWSError {
             : .objectFault(error.description)
     }
 }
+
+func md5(_ bytes: [UInt8]) -> [UInt8] { Array(Insecure.MD5.hash(data: bytes)) }
 
 func sha256(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }

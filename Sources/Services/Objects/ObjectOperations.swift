@@ -9,33 +9,27 @@ extension ObjectService {
         Operation(
             "PutObject", .write,
             OperationTraits(category: .data, recordsAnswer: false, recordsResources: true, streamsBody: true),
-            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.putObject),
+            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.putObject),
         Operation(
             "GetObject", .read, OperationTraits(category: .data, recordsAnswer: false, recordsResources: true),
-            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.getObject),
+            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.getObject),
         Operation(
             "HeadObject", .read,
             OperationTraits(category: .data, iamAction: "GetObject", recordsAnswer: false, recordsResources: true),
-            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.headObject),
+            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.headObject),
         Operation(
             "DeleteObject", .write, OperationTraits(category: .data, recordsAnswer: false, recordsResources: true),
-            on: objectResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.deleteObject),
+            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteObject),
         Operation(
             "DeleteObjects", .write,
             OperationTraits(
                 category: .data, iamAction: "DeleteObject", recordsAnswer: false, recordsResources: true,
                 bodyBytesMax: Limits.deleteDocumentBytes, authorization: .operation),
-            on: prefixResource, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.deleteObjects),
+            on: prefixResource, recorded: ObjectRecording.parameters, perform: ObjectService.deleteObjects),
         Operation(
             "CopyObject", .write,
             OperationTraits(category: .data, iamAction: "PutObject", recordsAnswer: false, recordsResources: true),
-            on: copyResources, conditions: conditions, recorded: ObjectRecording.parameters,
-            perform: ObjectService.copyObject),
+            on: objectResource, recorded: ObjectRecording.parameters, perform: ObjectService.copyObject),
     ]
 
     // MARK: PutObject
@@ -44,53 +38,50 @@ extension ObjectService {
     ///   `IncompleteBody`; nothing is kept then.
     func putObject(_ input: PutObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
+        try bucket.settings.checkACL(input.acl)
+        try check(input.object.lock, of: bucket, isChecked: input.checksum.isGiven)
         var intake = ObjectIntake(files, demand: input.checksum)
         let record: ObjectRecord
         do throws(AWSError) {
-            switch input.body {
-            case .bytes(let bytes): try await intake.take(ByteBuffer(bytes: bytes))
-            case .stream(let body):
-                guard let length = body.length else { throw AWSError.missingContentLength }
-                guard length <= Limits.objectBytes else {
-                    throw AWSError.entityTooLarge(proposed: length, limit: Limits.objectBytes)
-                }
-                try await body.consume { (piece) throws(AWSError) in try await intake.take(piece) }
-                guard intake.size == length else { throw AWSError.incompleteBody }
-            }
+            try await intake.take(input.body)
             let taken = try await intake.finish()
-            record = ObjectRecord(
-                file: intake.file.id, size: taken.size, etag: taken.etag, modified: now, headers: input.headers,
-                metadata: input.metadata, checksum: taken.checksum)
+            record = input.object.record(file: intake.file.id, taken, now)
         } catch {
             await intake.abandon()
             throw error
         }
-        try await commit(record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file)
-        var headers = [WireHeader("etag", record.quotedETag)]
-        if let checksum = record.checksum {
-            headers.append(checksum.header)
-            headers.append(WireHeader("x-amz-checksum-type", "FULL_OBJECT"))
-        }
-        return ObjectAnswer(headers: headers)
+        let stored = try await commit(
+            record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file)
+        return ObjectAnswer(headers: Self.putHeaders(stored))
     }
 
-    /// Makes a complete file the object under a key, in one transaction, and removes the file that it replaces.
+    static func putHeaders(_ stored: ObjectRecord) -> [WireHeader] {
+        var headers = [WireHeader("etag", stored.quotedETag)]
+        if let checksum = stored.checksum { headers.append(contentsOf: checksum.headers) }
+        headers.append(contentsOf: stored.encryptionHeaders)
+        if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
+        return headers
+    }
+
+    /// Makes a complete file the current version under a key, in one transaction, and removes the files that it replaces
+    /// for good.
+    ///
+    /// - Returns: the record with its version.
+    @discardableResult
     func commit(
         _ record: ObjectRecord, in bucket: String, key: String, on conditions: WriteConditions, file: ObjectFile
-    ) async throws(AWSError) {
-        let place = ObjectRecord.key(bucket, key)
-        let replaced: String?
+    ) async throws(AWSError) -> ObjectRecord {
+        let now = now
+        let random = randomBytes(10)
+        let outcome: (stored: ObjectRecord, dropped: [String])
         do {
-            replaced = try await catalog.write { (transaction) throws(AWSError) -> String? in
-                guard try transaction.get(BucketRecord.key(bucket)) != nil else { throw .noSuchBucket(bucket) }
-                var current: ObjectRecord?
-                if let document = try transaction.get(place) { current = try ObjectRecord(document) }
-                try conditions.check(current, key: key)
-                try transaction.put(place, record.document)
+            outcome = try await catalog.write { (transaction) throws(AWSError) in
+                let bucket = try transaction.bucket(bucket)
+                try conditions.check(try transaction.currentObject(bucket.name, key), key: key)
                 try transaction.put(ObjectRecord.fileKey(record.file), [])
-                guard let current else { return nil }
-                try transaction.delete(ObjectRecord.fileKey(current.file))
-                return current.file
+                var change = VersionChange(transaction, bucket: bucket, key: key, now: now, random: random)
+                let stored = try change.put(bucket.settings.lockedByDefault(record, now: now))
+                return (stored, change.dropped)
             }
         } catch {
             // After a fault of the disk nobody knows whether the transaction is durable: the file stays, and the sweep
@@ -103,24 +94,35 @@ extension ObjectService {
             throw error
         }
         files.release(file)
-        if let replaced { await files.remove(replaced) }
+        for file in outcome.dropped { await files.remove(file) }
+        return outcome.stored
     }
 
     // MARK: GetObject, HeadObject
 
     func getObject(_ input: GetObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        let (record, file) = try await openObject(bucket, input.place.key, call)
-        var answer = try readAnswer(input, record)
+        let (record, reader, parts) = try await told(input.place.key, in: bucket, call) { () throws(AWSError) in
+            try await self.openObject(bucket.name, input.place.key, version: input.version)
+        }
+        try checkReadable(record)
+        var answer = try readAnswer(input, record, parts: parts, bucket)
         guard answer.status != 304 else { return answer.head }
         let range = answer.range
-        let files = files
+        // The first piece is read before the answer begins, so that damage there still is an error with its own status.
+        let first: ByteBuffer
+        do throws(ObjectFileError) {
+            first = try await reader.read(range)
+        } catch {
+            throw AWSError(error)
+        }
         let stream = AnswerStream(length: range.upperBound - range.lowerBound) { write in
-            var offset = range.lowerBound
+            if first.readableBytes > 0 { try await write(first) }
+            var offset = range.lowerBound + Int64(first.readableBytes)
             while offset < range.upperBound {
-                let count = min(Int64(ObjectFiles.Limits.pieceBytes), range.upperBound - offset)
-                try await write(try await files.read(file, at: offset, count: Int(count)))
-                offset += count
+                let piece = try await reader.read(offset..<range.upperBound)
+                try await write(piece)
+                offset += Int64(piece.readableBytes)
             }
         }
         answer.head.body = .stream(stream)
@@ -130,46 +132,76 @@ extension ObjectService {
     func headObject(_ input: GetObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
         let key = input.place.key
-        let record = try await catalog.read { (snapshot) throws(AWSError) -> ObjectRecord? in
-            guard let document = try snapshot.get(ObjectRecord.key(bucket.name, key)) else { return nil }
-            return try ObjectRecord(document)
+        let (record, parts) = try await told(key, in: bucket, call) { () throws(AWSError) in
+            try await self.catalog.read { (snapshot) throws(AWSError) in
+                let record = try snapshot.readableObject(bucket, key, version: input.version)
+                return (record, input.partNumber == nil ? [] : try snapshot.files(of: record))
+            }
         }
-        guard let record else { throw try await absence(of: key, in: bucket, call) }
-        var answer = try readAnswer(input, record)
+        var answer = try readAnswer(input, record, parts: parts, bucket)
         guard answer.status != 304 else { return answer.head }
         let length = answer.range.upperBound - answer.range.lowerBound
         answer.head.headers.append(WireHeader("content-length", String(length)))
         return answer.head
     }
 
-    /// What a reader is told of a key that is not there: only those who may list the bucket learn that.
-    private func absence(
-        of key: String, in bucket: BucketRecord, _ call: Call
-    ) async throws(AWSError) -> AWSError {
-        let listing = ResourceReference(
-            type: "AWS::S3::Bucket", arn: bucket.arn, accountID: bucket.ownerAccount, action: "s3:ListBucket")
-        return try await call.further(listing) ?? .noSuchKey(key)
+    /// Reads something of a key; that the key is not there is told only to those who may list the bucket.
+    private func told<Result: Sendable>(
+        _ key: String, in bucket: BucketRecord, _ call: Call, _ read: () async throws(AWSError) -> Result
+    ) async throws(AWSError) -> Result {
+        do throws(AWSError) {
+            return try await read()
+        } catch {
+            guard error.code == "NoSuchKey" else { throw error }
+            let listing = ResourceReference(
+                type: "AWS::S3::Bucket", arn: bucket.arn, accountID: bucket.ownerAccount, action: "s3:ListBucket")
+            throw try await call.further(listing) ?? error
+        }
     }
 
-    /// Finds an object and opens its file. A file that is replaced between the two is looked up anew.
+    /// Finds an object and makes its files ready for reading. What is replaced between the two is looked up anew.
     func openObject(
-        _ bucket: BucketRecord, _ key: String, _ call: Call
-    ) async throws(AWSError) -> (ObjectRecord, ObjectFile) {
+        _ name: String, _ key: String, version: String?
+    ) async throws(AWSError) -> (ObjectRecord, ObjectReader, [ObjectParts.Part]) {
+        guard let bucket = buckets[name] else { throw .noSuchBucket(name) }
         var missing: ObjectFileError?
         for _ in 0..<16 {
-            let record = try await catalog.read { (snapshot) throws(AWSError) -> ObjectRecord? in
-                guard let document = try snapshot.get(ObjectRecord.key(bucket.name, key)) else { return nil }
-                return try ObjectRecord(document)
+            let (record, parts) = try await catalog.read { (snapshot) throws(AWSError) in
+                let record = try snapshot.readableObject(bucket, key, version: version)
+                return (record, try snapshot.files(of: record))
             }
-            guard let record else { throw try await absence(of: key, in: bucket, call) }
+            // Parts are opened one after another while others may replace the object: their files are pinned, and
+            // pinned in time if the catalog still names them.
+            var pinned: [String] = []
+            if parts.count > 1 {
+                let ids = parts.map(\.file)
+                files.pin(ids)
+                pinned = ids
+            }
+            let unopened = ObjectReader(files, parts, first: nil, pinned: pinned)
+            if let first = parts.first, parts.count > 1 {
+                let isNamed = try await catalog.read { (snapshot) throws(AWSError) in
+                    try snapshot.get(ObjectRecord.fileKey(first.file)) != nil
+                }
+                if isNamed { return (record, unopened, parts) }
+                continue
+            }
+            guard let only = parts.first else { return (record, unopened, parts) }
             do throws(ObjectFileError) {
-                return (record, try await files.open(record.file))
+                let file = try await files.open(only.file, layout: only.layout, size: only.size)
+                return (record, ObjectReader(files, parts, first: file, pinned: []), parts)
             } catch {
                 guard error.isMissing, error.path != missing?.path else { throw AWSError(error) }
                 missing = error
             }
         }
-        throw .objectFault("the object `\(bucket)/\(key)` is replaced faster than it can be opened")
+        throw .objectFault("the object `\(name)/\(key)` is replaced faster than it can be opened")
+    }
+
+    /// - Throws: `InvalidObjectState` (403) for an archived object without a restored copy.
+    func checkReadable(_ record: ObjectRecord) throws(AWSError) {
+        guard record.storageClass.isArchive, record.restoredUntil.map({ $0 <= now }) ?? true else { return }
+        throw .invalidObjectState(record.storageClass)
     }
 
     private struct ReadAnswer {
@@ -179,7 +211,9 @@ extension ObjectService {
     }
 
     /// Conditions, range and headers of a read.
-    private func readAnswer(_ input: GetObjectInput, _ record: ObjectRecord) throws(AWSError) -> ReadAnswer {
+    private func readAnswer(
+        _ input: GetObjectInput, _ record: ObjectRecord, parts: [ObjectParts.Part], _ bucket: BucketRecord
+    ) throws(AWSError) -> ReadAnswer {
         let validators = [
             WireHeader("etag", record.quotedETag), WireHeader("last-modified", record.modified.httpDate),
         ]
@@ -190,8 +224,13 @@ extension ObjectService {
         }
         var wanted: Range<Int64>?
         if let part = input.partNumber {
-            guard part == 1 else { throw .invalidPartNumber(String(part)) }
-            if record.size > 0 { wanted = 0..<record.size }
+            let count = max(1, record.partCount)
+            guard part <= count else { throw .invalidPartNumber(String(part), count: count) }
+            if record.partCount > 0 {
+                wanted = ObjectParts(parts).range(of: part - 1)
+            } else if record.size > 0 {
+                wanted = 0..<record.size
+            }
         } else if input.ifRange.map({ record.isUnchanged(since: $0) }) ?? true {
             wanted = try ByteRange.resolve(input.range, size: record.size)
         }
@@ -202,11 +241,17 @@ extension ObjectService {
         }
         headers.append(contentsOf: input.overrides)
         for entry in record.metadata { headers.append(WireHeader("x-amz-meta-\(entry.name)", entry.value)) }
-        if input.hasVersion { headers.append(WireHeader("x-amz-version-id", "null")) }
+        if input.version != nil || bucket.settings.versioning != nil {
+            headers.append(WireHeader("x-amz-version-id", record.versionText))
+        }
+        if input.partNumber != nil, record.partCount > 0 {
+            headers.append(WireHeader("x-amz-mp-parts-count", String(record.partCount)))
+        }
+        headers.append(contentsOf: record.encryptionHeaders)
+        headers.append(contentsOf: stateHeaders(record))
         let isWhole = wanted == nil || wanted == 0..<record.size
         if input.wantsChecksum, isWhole, let checksum = record.checksum {
-            headers.append(checksum.header)
-            headers.append(WireHeader("x-amz-checksum-type", "FULL_OBJECT"))
+            headers.append(contentsOf: checksum.headers)
         }
         guard let wanted else {
             return ReadAnswer(head: ObjectAnswer(headers: headers), range: 0..<record.size)
@@ -216,90 +261,26 @@ extension ObjectService {
         return ReadAnswer(head: ObjectAnswer(status: 206, headers: headers), range: wanted)
     }
 
-    // MARK: DeleteObject, DeleteObjects
-
-    func deleteObject(_ input: DeleteObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
-        let bucket = try bucket(input.place.place, call)
-        let outcome = try await delete([.init(key: input.place.key, conditions: input.conditions)], in: bucket.name)
-        if let error = outcome.first?.error { throw error }
-        let headers = input.hasVersion ? [WireHeader("x-amz-version-id", "null")] : []
-        return ObjectAnswer(status: 204, headers: headers)
-    }
-
-    func deleteObjects(_ input: DeleteObjectsInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
-        let bucket = try bucket(input.place, call)
-        var document = WireStructure()
-        let targets = try await allowed(input.targets, in: bucket, call)
-        let outcomes = try await delete(targets, in: bucket.name)
-        for (target, outcome) in zip(targets, outcomes) {
-            if let error = outcome.error {
-                var entry: WireStructure = ["Key": .string(target.key)]
-                entry.append("VersionId", ifPresent: target.version.map { .string($0) })
-                entry.append("Code", .string(error.code))
-                entry.append("Message", .string(error.message))
-                document.append("Error", .structure(entry))
-            } else if !input.isQuiet {
-                var entry: WireStructure = ["Key": .string(target.key)]
-                entry.append("VersionId", ifPresent: target.version.map { .string($0) })
-                document.append("Deleted", .structure(entry))
-            }
+    /// The headers of an object's class, tags, lock and restored copy, as far as it has these.
+    private func stateHeaders(_ record: ObjectRecord) -> [WireHeader] {
+        var headers: [WireHeader] = []
+        if record.storageClass != .standard {
+            headers.append(WireHeader("x-amz-storage-class", record.storageClass.rawValue))
         }
-        return ObjectAnswer(body: .xml(root: "DeleteResult", document))
-    }
-
-    /// Each key is asked for by itself; what is refused stands in the answer.
-    private func allowed(
-        _ targets: [DeleteTarget], in bucket: BucketRecord, _ call: Call
-    ) async throws(AWSError) -> [DeleteTarget] {
-        var asked: [DeleteTarget] = []
-        for var target in targets {
-            if target.refusal == nil {
-                target.refusal = try await call.further(
-                    ResourceReference(
-                        type: "AWS::S3::Object", arn: bucket.arn(of: target.key), accountID: bucket.ownerAccount,
-                        action: "s3:DeleteObject"))
-            }
-            asked.append(target)
+        if let until = record.restoredUntil, until > now {
+            headers.append(
+                WireHeader("x-amz-restore", "ongoing-request=\"false\", expiry-date=\"\(until.httpDate)\""))
         }
-        return asked
-    }
-
-    private struct DeleteOutcome: Sendable {
-        var file: String?
-        var error: AWSError?
-    }
-
-    /// Deletes keys in one transaction, each under its own condition; a key that does not exist counts as deleted.
-    private func delete(_ targets: [DeleteTarget], in bucket: String) async throws(AWSError) -> [DeleteOutcome] {
-        let outcomes = try await catalog.write { (transaction) throws(AWSError) -> [DeleteOutcome] in
-            guard try transaction.get(BucketRecord.key(bucket)) != nil else { throw .noSuchBucket(bucket) }
-            var outcomes: [DeleteOutcome] = []
-            for target in targets {
-                if let refusal = target.refusal {
-                    outcomes.append(DeleteOutcome(error: refusal))
-                    continue
-                }
-                let place = ObjectRecord.key(bucket, target.key)
-                var current: ObjectRecord?
-                if let document = try transaction.get(place) { current = try ObjectRecord(document) }
-                do throws(AWSError) {
-                    try target.conditions.check(current, key: target.key)
-                } catch {
-                    outcomes.append(DeleteOutcome(error: error))
-                    continue
-                }
-                if let current {
-                    try transaction.delete(place)
-                    try transaction.delete(ObjectRecord.fileKey(current.file))
-                }
-                outcomes.append(DeleteOutcome(file: current?.file))
-            }
-            return outcomes
+        if !record.tags.isEmpty { headers.append(WireHeader("x-amz-tagging-count", String(record.tags.count))) }
+        if let retention = record.lock.retention {
+            headers.append(WireHeader("x-amz-object-lock-mode", retention.mode.rawValue))
+            headers.append(
+                WireHeader("x-amz-object-lock-retain-until-date", retention.until.iso8601Milliseconds))
         }
-        for outcome in outcomes {
-            if let file = outcome.file { await files.remove(file) }
+        if let hold = record.lock.legalHold {
+            headers.append(WireHeader("x-amz-object-lock-legal-hold", hold ? "ON" : "OFF"))
         }
-        return outcomes
+        return headers
     }
 
     // MARK: CopyObject
@@ -307,65 +288,138 @@ extension ObjectService {
     /// - Throws: `NoSuchBucket`, `NoSuchKey`, `PreconditionFailed`, `InvalidRequest`; nothing is changed then.
     func copyObject(_ input: CopyObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let target = try bucket(input.place.place, call)
-        guard let origin = buckets[input.source.bucket] else { throw .noSuchBucket(input.source.bucket) }
-        if let expected = input.sourceOwner, expected != origin.ownerAccount { throw .objectAccessDenied() }
-        if origin.name == target.name, input.source.key == input.place.key, !input.replacesMetadata {
+        try target.settings.checkACL(input.acl)
+        try check(input.object.lock, of: target, isChecked: true)
+        let (source, reader) = try await copySource(input.source, call)
+        let changes =
+            input.replacesMetadata || input.replacesTags || input.source.version != nil
+            || input.storageClass.map { $0 != source.storageClass } ?? false
+        if input.source.bucket == target.name, input.source.key == input.place.key, !changes {
             throw .invalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
                     + "object's metadata, storage class, website redirect location or encryption attributes.")
-        }
-        let (source, file) = try await openObject(origin, input.source.key, call)
-        switch input.conditions.test(source) {
-        case .holds: break
-        case .failed(let condition): throw .preconditionFailed(condition)
-        case .notModified:
-            let isByTag = input.conditions.noneMatch != nil
-            throw .preconditionFailed("x-amz-copy-source-If-" + (isByTag ? "None-Match" : "Modified-Since"))
         }
         guard source.size <= Limits.objectBytes else {
             throw .invalidRequest(
                 "The specified copy source is larger than the maximum allowable size for a copy source: "
                     + "\(Limits.objectBytes)")
         }
-        let algorithm = input.algorithm ?? source.checksum.flatMap { .init(rawValue: $0.algorithm) } ?? .crc64nvme
-        var intake = ObjectIntake(files, demand: ChecksumDemand(algorithm: algorithm))
-        var record = source
+        let known = source.checksum.flatMap { ObjectChecksum.Algorithm(rawValue: $0.algorithm) }
+        var intake = ObjectIntake(files, demand: ChecksumDemand(algorithm: input.algorithm ?? known ?? .crc64nvme))
+        var record: ObjectRecord
         do throws(AWSError) {
-            var offset: Int64 = 0
-            while offset < source.size {
-                let count = min(Int64(ObjectFiles.Limits.pieceBytes), source.size - offset)
-                let piece: ByteBuffer
-                do throws(ObjectFileError) {
-                    piece = try await files.read(file, at: offset, count: Int(count))
-                } catch {
-                    throw AWSError(error)
-                }
-                try await intake.take(piece)
-                offset += count
-            }
+            try await intake.take(0..<source.size, of: reader)
             let taken = try await intake.finish()
-            guard taken.etag == source.etag else {
+            guard source.partCount > 0 || taken.etag == source.etag else {
                 throw AWSError.objectFault("object file \(source.file) is damaged: its MD5 is not its object's ETag")
             }
-            record.checksum = taken.checksum
+            record = input.object.record(file: intake.file.id, taken, now)
         } catch {
             await intake.abandon()
             throw error
         }
-        record.file = intake.file.id
-        record.modified = now
-        if input.replacesMetadata {
-            record.headers = input.headers
-            record.metadata = input.metadata
+        if !input.replacesMetadata {
+            record.headers = source.headers
+            record.metadata = source.metadata
         }
-        try await commit(record, in: target.name, key: input.place.key, on: input.write, file: intake.file)
+        if !input.replacesTags { record.tags = source.tags }
+        let stored = try await commit(
+            record, in: target.name, key: input.place.key, on: input.write, file: intake.file)
         var document: WireStructure = [
-            "LastModified": .timestamp(record.modified), "ETag": .string(record.quotedETag),
+            "LastModified": .timestamp(stored.modified), "ETag": .string(stored.quotedETag),
         ]
-        if let checksum = record.checksum {
-            document.append("ChecksumType", "FULL_OBJECT")
+        if let checksum = stored.checksum {
+            document.append("ChecksumType", .string(checksum.type))
             document.members.append(checksum.member)
         }
-        return ObjectAnswer(body: .xml(root: "CopyObjectResult", document))
+        var headers = stored.encryptionHeaders
+        if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
+        if buckets[input.source.bucket]?.settings.versioning != nil {
+            headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))
+        }
+        return ObjectAnswer(headers: headers, body: .xml(root: "CopyObjectResult", document))
+    }
+
+    /// Opens the source of CopyObject or UploadPartCopy, under its conditions.
+    ///
+    /// The caller must be allowed to read it, which is asked here, before anything of it is told.
+    func copySource(
+        _ source: CopySource, _ call: Call
+    ) async throws(AWSError) -> (ObjectRecord, ObjectReader) {
+        guard let origin = buckets[source.bucket] else { throw .noSuchBucket(source.bucket) }
+        if let expected = source.owner, expected != origin.ownerAccount { throw .objectAccessDenied() }
+        let read = ResourceReference(
+            type: "AWS::S3::Object", arn: "\(origin.arn)/\(source.key)", accountID: origin.ownerAccount,
+            action: source.version == nil ? "s3:GetObject" : "s3:GetObjectVersion")
+        if let refusal = try await call.further(read) { throw refusal }
+        let record: ObjectRecord
+        let reader: ObjectReader
+        do throws(AWSError) {
+            (record, reader, _) = try await told(source.key, in: origin, call) { () throws(AWSError) in
+                try await self.openObject(origin.name, source.key, version: source.version)
+            }
+        } catch {
+            guard error.code == "MethodNotAllowed" else { throw error }
+            throw .invalidRequest(
+                "The source of a copy request may not specifically refer to a delete marker by version id.")
+        }
+        if record.storageClass.isArchive, record.restoredUntil.map({ $0 <= now }) ?? true {
+            var error = AWSError.invalidObjectState(record.storageClass)
+            error.code = "ObjectNotInActiveTierError"
+            throw error
+        }
+        switch source.conditions.test(record) {
+        case .holds: break
+        case .failed(let condition): throw .preconditionFailed(condition)
+        case .notModified:
+            let isByTag = source.conditions.noneMatch != nil
+            throw .preconditionFailed("x-amz-copy-source-If-" + (isByTag ? "None-Match" : "Modified-Since"))
+        }
+        return (record, reader)
+    }
+}
+
+extension CatalogSnapshot {
+    /// The bucket as this snapshot has it.
+    ///
+    /// - Throws: `NoSuchBucket` (404).
+    func bucket(_ name: String) throws(AWSError) -> BucketRecord {
+        guard let document = try get(BucketRecord.key(name)) else { throw .noSuchBucket(name) }
+        return try BucketRecord(document)
+    }
+
+    /// The version that a read asks for.
+    ///
+    /// - Parameter version: nil for the current one.
+    /// - Throws: `NoSuchKey` (404; with `x-amz-delete-marker` where one hides the key), `NoSuchVersion` (404),
+    ///   `InvalidArgument` (400) for what is no version id, `MethodNotAllowed` (405) for a delete marker.
+    func readableObject(
+        _ bucket: BucketRecord, _ key: String, version: String?
+    ) throws(AWSError) -> ObjectRecord {
+        guard let version else {
+            if let current = try currentObject(bucket.name, key) { return current }
+            var error = AWSError.noSuchKey(key)
+            if let marker = try hidingMarker(bucket.name, key) { error.headers = marker.markerHeaders }
+            throw error
+        }
+        guard version == "null" || VersionKeys.order(of: version) != nil else { throw .invalidVersion(version) }
+        guard let (record, _) = try object(bucket.name, key, version: version) else {
+            if version == "null", bucket.settings.versioning == nil { throw .noSuchKey(key) }
+            throw .noSuchVersion(key: key, version: version)
+        }
+        guard !record.isDeleteMarker else {
+            var error = AWSError.methodNotAllowed("GET")
+            error.headers =
+                record.markerHeaders
+                + [WireHeader("allow", "DELETE"), WireHeader("last-modified", record.modified.httpDate)]
+            throw error
+        }
+        return record
+    }
+}
+
+extension ObjectRecord {
+    var markerHeaders: [WireHeader] {
+        [WireHeader("x-amz-delete-marker", "true"), WireHeader("x-amz-version-id", versionText)]
     }
 }

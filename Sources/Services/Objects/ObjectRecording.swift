@@ -15,9 +15,8 @@ enum ObjectRecording {
         return .structure(shown)
     }
 
-    /// The event's name of an operation that is not built, where S3 records it under another (S3 User Guide, "Amazon S3
-    /// CloudTrail events").
-    static func eventName(ofUnbuilt operation: String) -> String? {
+    /// The event's name of an operation that S3 records under another (S3 User Guide, "Amazon S3 CloudTrail events").
+    static func eventName(of operation: String) -> String? {
         switch operation {
         case "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration"
         case "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration"
@@ -128,9 +127,35 @@ extension ObjectService {
         guard let name = request.parameters["Bucket"]?.asString, let key = request.parameters["Key"]?.asString else {
             return []
         }
-        return [ResourceReference(type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(key)")]
-            + shownBucket(service, request, call)
+        var object = ResourceReference(
+            type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(key)",
+            accountID: service.buckets[name]?.ownerAccount)
+        var further: [ResourceReference] = []
+        func ask(_ action: String) {
+            var asked = object
+            asked.action = action
+            further.append(asked)
+        }
+        if request.http.queryValue("versionId")?.isEmpty == false, let action = versionActions[request.operation] {
+            ask(action)
+            object.isOnlyShown = true
+        }
+        if request.http.header("x-amz-bypass-governance-retention")?.lowercased() == "true" {
+            ask("s3:BypassGovernanceRetention")
+        }
+        object.accountID = nil
+        return [object] + shownBucket(service, request, call) + further
     }
+
+    /// What a call about one version of an object needs, instead of the right to the object itself (Service Authorization
+    /// Reference, "Amazon S3").
+    private static let versionActions = [
+        "GetObject": "s3:GetObjectVersion", "HeadObject": "s3:GetObjectVersion",
+        "DeleteObject": "s3:DeleteObjectVersion", "GetObjectAcl": "s3:GetObjectVersionAcl",
+        "PutObjectAcl": "s3:PutObjectVersionAcl", "GetObjectTagging": "s3:GetObjectVersionTagging",
+        "PutObjectTagging": "s3:PutObjectVersionTagging", "DeleteObjectTagging": "s3:DeleteObjectVersionTagging",
+        "GetObjectAttributes": "s3:GetObjectVersionAttributes",
+    ]
 
     /// All objects under the request's prefix, and the bucket.
     static func prefixResource(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
@@ -141,19 +166,6 @@ extension ObjectService {
         let objects = ResourceReference(
             type: "AWS::S3::Object", arn: "arn:aws:s3:::\(name)/\(prefix)", isPrefix: true, isOnlyShown: true)
         return [objects] + bucketResource(service, request, call)
-    }
-
-    /// The object that is written, and the one that is read.
-    static func copyResources(_ service: ObjectService, _ request: OperationRequest, _ call: Call)
-        -> [ResourceReference]
-    {
-        let target = objectResource(service, request, call)
-        // What cannot be read is refused by the operation.
-        guard let source = try? CopyObjectInput(request).source else { return target }
-        let read = ResourceReference(
-            type: "AWS::S3::Object", arn: "arn:aws:s3:::\(source.bucket)/\(source.key)",
-            accountID: service.buckets[source.bucket]?.ownerAccount ?? call.caller.accountID, action: "s3:GetObject")
-        return target + [read]
     }
 
     /// ListBuckets is commonly granted on `arn:aws:s3:::*`.

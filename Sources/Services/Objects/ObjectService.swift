@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+package import Keys
 internal import Policies
 package import Storage
 internal import Synchronization
@@ -9,12 +10,18 @@ internal import Synchronization
 ///
 /// Buckets are kept in memory as well as in the catalog, because authorization and recording ask for a bucket's owner on
 /// each call; objects are looked up in the catalog. Every object is owned by its bucket's owner (S3's default since
-/// 2023, bucket owner enforced), and all four settings of S3's public access block hold.
+/// 2023, bucket owner enforced) unless the bucket's settings say otherwise.
 package final class ObjectService: Sendable {
     /// Every bound of the room.
     package enum Limits {
         /// Bytes of an object that is put in one piece, and of the source of a copy: 5 GiB.
         package static let objectBytes: Int64 = 5 << 30
+        /// Bytes of an object that is uploaded in parts: 5 TiB.
+        package static let multipartBytes: Int64 = 5 << 40
+        /// Bytes of each part but the last.
+        package static let partBytesMin: Int64 = 5 << 20
+        /// Bytes of the document of CompleteMultipartUpload: 10,000 parts with a checksum each.
+        package static let completeDocumentBytes = 4 << 20
         /// Bytes of a key in UTF-8.
         package static let keyBytes = 1024
         /// Bytes of user metadata, names and values together.
@@ -33,7 +40,14 @@ package final class ObjectService: Sendable {
 
     /// All operations that are built.
     package static let operations: [Operation<ObjectService>] =
-        bucketOperations + policyOperations + listingOperations + objectOperations
+        (bucketOperations + policyOperations + settingOperations + unconfiguredOperations + listingOperations
+        + objectOperations + lockOperations + aclOperations + taggingOperations
+        + multipartOperations + restoreOperations + lifecycleOperations).map { declared in
+            // S3's condition keys are the same for all of its operations.
+            var operation = declared
+            operation.conditions = conditions
+            return operation
+        }
 
     let catalog: Catalog
     let files: ObjectFiles
@@ -41,32 +55,38 @@ package final class ObjectService: Sendable {
     let clock: Clock
     /// By their texts, so that a policy that was replaced is never found.
     let compiledPolicies = Mutex<[String: PolicyDocument]>([:])
+    let randomBytes: @Sendable (Int) -> [UInt8]
     private let baseHosts: [String]
 
     /// Opens the room: makes its folder, removes what a crash left half-written, and reads the buckets.
     ///
     /// - Parameters:
     ///   - directory: the folder of object files.
+    ///   - keys: seals the data keys of objects.
     ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
-    ///   - randomBytes: cryptographic randomness, for file names.
+    ///   - randomBytes: cryptographic randomness, for names of files, versions and uploads.
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
-        catalog: Catalog, directory: String, baseHosts: [String], clock: @escaping Clock,
+        catalog: Catalog, directory: String, keys: KeyService, baseHosts: [String], clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
     ) async throws -> ObjectService {
-        let files = try ObjectFiles(directory: directory, randomBytes: randomBytes, fault: fault)
+        let files = try ObjectFiles(directory: directory, keys: keys, randomBytes: randomBytes, fault: fault)
         let buckets = try await BucketTable.load(from: catalog)
-        return ObjectService(catalog: catalog, files: files, buckets: buckets, clock: clock, baseHosts: baseHosts)
+        return ObjectService(
+            catalog: catalog, files: files, buckets: buckets, clock: clock, randomBytes: randomBytes,
+            baseHosts: baseHosts)
     }
 
     private init(
-        catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock, baseHosts: [String]
+        catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], baseHosts: [String]
     ) {
         self.catalog = catalog
         self.files = files
         self.buckets = buckets
         self.clock = clock
+        self.randomBytes = randomBytes
         self.baseHosts = baseHosts
     }
 
@@ -77,7 +97,7 @@ package final class ObjectService: Sendable {
             "s3", .restXML, owner: self, operations: Self.operations,
             route: { (request) throws(AWSError) -> RoutedOperation in
                 var routed = try ObjectRoutes.route(request, baseHosts: baseHosts)
-                routed.eventName = ObjectRecording.eventName(ofUnbuilt: routed.operation)
+                routed.eventName = ObjectRecording.eventName(of: routed.operation)
                 return routed
             }, recorded: ObjectRecording.parameters)
     }

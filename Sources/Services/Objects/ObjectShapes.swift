@@ -6,25 +6,59 @@ struct PutObjectInput: OperationInput {
     enum Body: Sendable {
         case stream(RequestBody)
         case bytes([UInt8])
+
+        init(_ request: OperationRequest) { self = request.body.map { .stream($0) } ?? .bytes(request.bytes) }
     }
 
     var place: ObjectPlace
     var body: Body
     var checksum: ChecksumDemand
     var conditions: WriteConditions
-    var headers: [WireHeader]
-    var metadata: [WireHeader]
+    var object: NewObject
+    var acl: ObjectACL
 
     init(_ request: OperationRequest) throws(AWSError) {
         place = try ObjectPlace(request)
         let fields = RequestHeaders(request.http)
         try fields.refuseUnbuilt()
-        try fields.checkObjectACL()
+        acl = try fields.objectACL()
         checksum = try ChecksumDemand(fields)
         conditions = try WriteConditions(fields)
+        object = try NewObject(fields)
+        body = Body(request)
+    }
+}
+
+/// What a new object carries besides its bytes: of PutObject, CopyObject and CreateMultipartUpload.
+struct NewObject: Sendable {
+    var headers: [WireHeader]
+    var metadata: [WireHeader]
+    var tags = TagSet()
+    var storageClass = StorageClass.standard
+    var lock = ObjectLock()
+
+    init(_ fields: RequestHeaders) throws(AWSError) {
         headers = fields.storedHeaders()
         metadata = try fields.metadata()
-        body = request.body.map { .stream($0) } ?? .bytes(request.bytes)
+        if let text = fields.nonEmpty("x-amz-tagging") { tags = try TagSet(header: text) }
+        storageClass = try fields.storageClass() ?? .standard
+        lock = try fields.objectLock()
+    }
+
+    init(headers: [WireHeader], metadata: [WireHeader]) {
+        self.headers = headers
+        self.metadata = metadata
+    }
+
+    /// The record of an object whose bytes lie in one file.
+    func record(file: String, _ taken: ObjectIntake.Taken, _ now: Timestamp) -> ObjectRecord {
+        var record = ObjectRecord(
+            file: file, size: taken.size, etag: taken.etag, modified: now, headers: headers, metadata: metadata,
+            checksum: taken.checksum)
+        record.tags = tags
+        record.storageClass = storageClass
+        record.lock = lock
+        return record
     }
 }
 
@@ -36,7 +70,7 @@ struct GetObjectInput: OperationInput {
     let ifRange: String?
     let partNumber: Int?
     let wantsChecksum: Bool
-    let hasVersion: Bool
+    let version: String?
     /// Headers that the client wants other than they are stored.
     let overrides: [WireHeader]
 
@@ -44,7 +78,7 @@ struct GetObjectInput: OperationInput {
         place = try ObjectPlace(request)
         let headers = RequestHeaders(request.http)
         try headers.refuseEncryptionOfRead()
-        hasVersion = try headers.checkVersion()
+        version = headers.version
         conditions = ObjectConditions(reading: headers)
         range = request.http.header("range")
         ifRange = request.http.header("if-range")
@@ -78,14 +112,16 @@ struct GetObjectInput: OperationInput {
 struct DeleteObjectInput: OperationInput {
     let place: ObjectPlace
     let conditions: WriteConditions
-    let hasVersion: Bool
+    let version: String?
+    /// `x-amz-bypass-governance-retention`.
+    let bypass: String?
 
     init(_ request: OperationRequest) throws(AWSError) {
         place = try ObjectPlace(request)
         let headers = RequestHeaders(request.http)
         try headers.refuseUnbuilt()
-        try headers.refuseGovernanceBypass()
-        hasVersion = try headers.checkVersion()
+        version = headers.version
+        bypass = headers.value("x-amz-bypass-governance-retention")
         conditions = try WriteConditions(headers)
     }
 }
@@ -103,6 +139,8 @@ struct DeleteObjectsInput: OperationInput {
     let place: BucketPlace
     let targets: [DeleteTarget]
     let isQuiet: Bool
+    /// `x-amz-bypass-governance-retention`.
+    let bypass: String?
 
     /// - Throws: `MalformedXML` (400) for other elements than the model's, no key at all, or more than 1000;
     ///   `InvalidRequest` (400) without a checksum.
@@ -110,7 +148,7 @@ struct DeleteObjectsInput: OperationInput {
         place = try BucketPlace(request)
         let headers = RequestHeaders(request.http)
         try headers.refuseUnbuilt()
-        try headers.refuseGovernanceBypass()
+        bypass = headers.value("x-amz-bypass-governance-retention")
         let demand = try ChecksumDemand(headers)
         guard demand.isGiven else {
             throw .invalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
@@ -146,12 +184,7 @@ struct DeleteObjectsInput: OperationInput {
             case "Key": continue
             case "VersionId":
                 guard let version = member.value.asString else { throw .malformedDocument() }
-                if version.isEmpty { continue }
-                target.version = version
-                if version != "null" {
-                    target.refusal = .invalidArgument(
-                        "Invalid version id specified", name: "versionId", value: version)
-                }
+                if !version.isEmpty { target.version = version }
             case "ETag": target.conditions.match = member.value.asString
             case "LastModifiedTime", "Size": target.refusal = .notImplemented(member: member.name)
             default: throw .malformedDocument()
@@ -167,64 +200,59 @@ struct DeleteObjectsInput: OperationInput {
 }
 
 struct CopyObjectInput: OperationInput {
-    struct Source: Sendable, Equatable {
-        let bucket: String
-        let key: String
-    }
-
     let place: ObjectPlace
-    let source: Source
-    let sourceOwner: String?
-    let conditions: ObjectConditions
+    let source: CopySource
     let write: WriteConditions
     let replacesMetadata: Bool
-    let headers: [WireHeader]
-    let metadata: [WireHeader]
+    let replacesTags: Bool
+    let object: NewObject
+    /// Nil where the request names none.
+    let storageClass: StorageClass?
+    let acl: ObjectACL
     let algorithm: ObjectChecksum.Algorithm?
 
     init(_ request: OperationRequest) throws(AWSError) {
         place = try ObjectPlace(request)
         let fields = RequestHeaders(request.http)
         try fields.refuseUnbuilt()
-        try fields.checkObjectACL()
-        source = try Self.source(fields.value("x-amz-copy-source") ?? "")
-        sourceOwner = fields.value("x-amz-source-expected-bucket-owner")
-        conditions = ObjectConditions(copying: fields)
+        acl = try fields.objectACL()
+        source = try CopySource(fields)
         write = try WriteConditions(fields)
-        switch fields.nonEmpty("x-amz-metadata-directive") {
-        case nil, "COPY": replacesMetadata = false
-        case "REPLACE": replacesMetadata = true
-        case .some(let other):
-            throw .invalidArgument("Unknown metadata directive.", name: "x-amz-metadata-directive", value: other)
-        }
-        if let directive = fields.nonEmpty("x-amz-tagging-directive"), directive != "COPY" {
-            guard directive == "REPLACE" else {
-                throw .invalidArgument("Unknown tagging directive.", name: "x-amz-tagging-directive", value: directive)
-            }
-            throw .notImplemented(header: "x-amz-tagging-directive")
-        }
-        headers = fields.storedHeaders()
-        metadata = try fields.metadata()
-        if let name = fields.nonEmpty("x-amz-checksum-algorithm") {
-            guard let known = ObjectChecksum.Algorithm(rawValue: name.uppercased()) else {
-                throw .notImplemented(header: "x-amz-checksum-algorithm")
-            }
-            algorithm = known
-        } else {
-            algorithm = nil
+        replacesMetadata = try Self.replaces(fields, "x-amz-metadata-directive", "Unknown metadata directive.")
+        replacesTags = try Self.replaces(fields, "x-amz-tagging-directive", "Unknown tagging directive.")
+        object = try NewObject(fields)
+        storageClass = try fields.storageClass()
+        algorithm = try fields.checksumAlgorithm()
+    }
+
+    private static func replaces(_ fields: RequestHeaders, _ name: String, _ refusal: String) throws(AWSError) -> Bool {
+        switch fields.nonEmpty(name) {
+        case nil, "COPY": return false
+        case "REPLACE": return true
+        case .some(let other): throw .invalidArgument(refusal, name: name, value: other)
         }
     }
+}
+
+/// What CopyObject and UploadPartCopy read.
+struct CopySource: Sendable, Equatable {
+    var bucket: String
+    var key: String
+    var version: String?
+    /// The account that the caller expects to own the source's bucket.
+    var owner: String?
+    var conditions: ObjectConditions
 
     /// `bucket/key`, percent-encoded, with or without a slash before it and a `versionId` after it.
     ///
     /// - Throws: `InvalidArgument` (400).
-    static func source(_ header: String) throws(AWSError) -> Source {
+    init(_ fields: RequestHeaders) throws(AWSError) {
+        let header = fields.value("x-amz-copy-source") ?? ""
+        owner = fields.value("x-amz-source-expected-bucket-owner")
+        conditions = ObjectConditions(copying: fields)
         var text = header[...]
         if let mark = text.range(of: "?versionId=") {
-            let version = String(text[mark.upperBound...])
-            guard version == "null" else {
-                throw .invalidArgument("Invalid version id specified", name: "versionId", value: version)
-            }
+            version = String(text[mark.upperBound...])
             text = text[..<mark.lowerBound]
         }
         let decoded: String
@@ -243,18 +271,8 @@ struct CopyObjectInput: OperationInput {
                 "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
                 name: "x-amz-copy-source", value: header)
         }
-        return Source(
-            bucket: String(text[..<slash]), key: try ObjectPlace.checked(String(text[text.index(after: slash)...])))
-    }
-}
-
-extension RequestHeaders {
-    /// Only buckets with Object Lock know a governance mode.
-    func refuseGovernanceBypass() throws(AWSError) {
-        guard let flag = value("x-amz-bypass-governance-retention") else { return }
-        throw .invalidArgument(
-            "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets.",
-            name: "x-amz-bypass-governance-retention", value: flag)
+        bucket = String(text[..<slash])
+        key = try ObjectPlace.checked(String(text[text.index(after: slash)...]))
     }
 }
 

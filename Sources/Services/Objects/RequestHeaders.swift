@@ -28,75 +28,131 @@ struct RequestHeaders: Sendable {
 
     /// Refuses the headers of features that this server does not have: a request that names one must not seem to work.
     ///
-    /// - Throws: `NotImplemented` (501), `InvalidStorageClass` (400).
+    /// - Throws: `NotImplemented` (501).
     func refuseUnbuilt() throws(AWSError) {
         for name in names where name.hasPrefix("x-amz-") {
+            // Every object is encrypted under the store's key, so asking for that is asking for nothing more.
+            if name == "x-amz-server-side-encryption", value(name) == "AES256" { continue }
             let isEncryption =
                 name.hasPrefix("x-amz-server-side-encryption")
                 || name.hasPrefix("x-amz-copy-source-server-side-encryption")
-            if isEncryption || name.hasPrefix("x-amz-object-lock-") || Self.unbuilt.contains(name) {
+            if isEncryption || Self.unbuilt.contains(name) {
                 throw .notImplemented(header: name)
             }
-        }
-        if let flag = value("x-amz-bucket-object-lock-enabled"), flag.lowercased() != "false" {
-            throw .notImplemented(header: "x-amz-bucket-object-lock-enabled")
-        }
-        if let ownership = value("x-amz-object-ownership"), ownership != "BucketOwnerEnforced" {
-            guard ["BucketOwnerPreferred", "ObjectWriter"].contains(ownership) else {
-                throw .invalidArgument(
-                    "Invalid x-amz-object-ownership header: \(ownership)",
-                    name: "x-amz-object-ownership", value: ownership)
-            }
-            throw .notImplemented(header: "x-amz-object-ownership")
-        }
-        if let storageClass = value("x-amz-storage-class"), storageClass != "STANDARD" {
-            guard Self.storageClasses.contains(storageClass) else { throw .invalidStorageClass(storageClass) }
-            throw .notImplemented(header: "x-amz-storage-class")
         }
     }
 
     private static let unbuilt: Set<String> = [
-        "x-amz-tagging", "x-amz-website-redirect-location", "x-amz-write-offset-bytes",
+        "x-amz-website-redirect-location", "x-amz-write-offset-bytes",
         "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-checksum-sha512", "x-amz-checksum-md5",
         "x-amz-checksum-xxhash64", "x-amz-checksum-xxhash3", "x-amz-checksum-xxhash128", "x-amz-rename-source",
         "x-amz-bucket-namespace", "x-amz-mfa",
     ]
 
-    private static let storageClasses: Set<String> = [
-        "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS",
-        "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP",
-    ]
+    // MARK: Class, lock, checksum
+
+    /// - Throws: `InvalidStorageClass` (400); `NotImplemented` (501) for the classes of other kinds of storage.
+    func storageClass() throws(AWSError) -> StorageClass? {
+        guard let text = nonEmpty("x-amz-storage-class") else { return nil }
+        if let known = StorageClass(rawValue: text) { return known }
+        let foreign = ["OUTPOSTS", "SNOW", "EXPRESS_ONEZONE", "FSX_OPENZFS", "FSX_ONTAP"]
+        throw foreign.contains(text) ? .notImplemented(header: "x-amz-storage-class") : .invalidStorageClass(text)
+    }
+
+    /// The lock that a new object asks for.
+    ///
+    /// - Throws: `InvalidArgument` (400).
+    func objectLock() throws(AWSError) -> ObjectLock {
+        var lock = ObjectLock()
+        let modeName = "x-amz-object-lock-mode"
+        let untilName = "x-amz-object-lock-retain-until-date"
+        let mode = nonEmpty(modeName)
+        let until = nonEmpty(untilName)
+        guard (mode == nil) == (until == nil) else {
+            throw .invalidArgument(
+                "\(untilName) and \(modeName) must both be supplied.", name: mode == nil ? modeName : untilName,
+                value: nil)
+        }
+        if let mode, let until {
+            guard let known = ObjectLock.Mode(rawValue: mode) else {
+                throw .invalidArgument("Unknown wormMode directive.", name: modeName, value: mode)
+            }
+            guard let time = Timestamp(iso8601: until) else {
+                throw .invalidArgument(
+                    "The retain until date must be provided in ISO 8601 format", name: untilName, value: until)
+            }
+            lock.retention = ObjectLock.Retention(mode: known, until: time)
+        }
+        switch nonEmpty("x-amz-object-lock-legal-hold") {
+        case nil: break
+        case "ON": lock.legalHold = true
+        case "OFF": lock.legalHold = false
+        case .some(let other):
+            throw .invalidArgument(
+                "Legal Hold must be either of 'ON' or 'OFF'", name: "x-amz-object-lock-legal-hold", value: other)
+        }
+        return lock
+    }
+
+    /// `x-amz-checksum-algorithm`.
+    ///
+    /// - Throws: `NotImplemented` (501) for an algorithm that is not built.
+    func checksumAlgorithm() throws(AWSError) -> ObjectChecksum.Algorithm? {
+        guard let name = nonEmpty("x-amz-checksum-algorithm") else { return nil }
+        guard let known = ObjectChecksum.Algorithm(rawValue: name.uppercased()) else {
+            throw .notImplemented(header: "x-amz-checksum-algorithm")
+        }
+        return known
+    }
+
+    /// `versionId`, nil for the current version.
+    var version: String? { http.queryValue("versionId").flatMap { $0.isEmpty ? nil : $0 } }
 
     // MARK: Access control lists
 
-    /// Checks the canned ACL and the grants of a put of an object: buckets are owned by their owner alone.
+    /// The canned ACL and the grants of a put of an object; whether they are allowed says the bucket.
     ///
-    /// - Throws: `AccessControlListNotSupported` (400), `InvalidRequest` (400), `InvalidArgument` (400).
-    func checkObjectACL() throws(AWSError) {
+    /// - Throws: `InvalidRequest` (400), `InvalidArgument` (400).
+    func objectACL() throws(AWSError) -> ObjectACL {
         let canned = value("x-amz-acl")
         try refuseCannedWithGrants(canned)
-        if let canned, !["private", "bucket-owner-full-control"].contains(canned) {
-            guard Self.cannedACLs.contains(canned) else {
-                throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
-            }
-            throw .accessControlListNotSupported
+        if let canned, !Self.cannedACLs.contains(canned) {
+            throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
         }
-        if Self.grants.contains(where: { value($0) != nil }) { throw .accessControlListNotSupported }
+        return ObjectACL(canned: canned, grant: Self.grants.first { value($0) != nil })
     }
 
-    /// Checks the canned ACL and the grants of CreateBucket.
+    /// The canned ACL that CreateBucket or PutBucketAcl asks for, nil where the headers name none.
     ///
-    /// - Throws: `InvalidBucketAclWithObjectOwnership` (400), `InvalidRequest` (400), `InvalidArgument` (400).
-    func checkBucketACL() throws(AWSError) {
+    /// - Throws: `InvalidBucketAclWithObjectOwnership` (400), `InvalidRequest` (400), `InvalidArgument` (400),
+    ///   `AccessDenied` (403) for public ones, `NotImplemented` (501) for grants and those that nothing here would heed.
+    func bucketACL(
+        isOwnerEnforced: Bool, blocksPublic: Bool = true,
+        refusal: AWSError = .invalidBucketACLWithObjectOwnership
+    ) throws(AWSError) -> String? {
         let canned = value("x-amz-acl")
         try refuseCannedWithGrants(canned)
-        if let canned, canned != "private" {
-            guard Self.cannedACLs.contains(canned) || canned == "log-delivery-write" else {
-                throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
-            }
-            throw .invalidBucketACLWithObjectOwnership
+        if let grant = Self.grants.first(where: { value($0) != nil }) {
+            throw isOwnerEnforced ? refusal : .notImplemented(header: grant)
         }
-        if Self.grants.contains(where: { value($0) != nil }) { throw .invalidBucketACLWithObjectOwnership }
+        guard let canned, canned != "private" else { return canned }
+        guard Self.cannedACLs.contains(canned) || canned == "log-delivery-write" else {
+            throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
+        }
+        if isOwnerEnforced { throw refusal }
+        if canned == "log-delivery-write" { return canned }
+        let isPublic = ["public-read", "public-read-write", "authenticated-read"].contains(canned)
+        throw isPublic && blocksPublic ? .objectAccessDenied() : .notImplemented(header: "x-amz-acl")
+    }
+
+    /// `x-amz-object-ownership` of CreateBucket.
+    func ownership() throws(AWSError) -> BucketSettings.Ownership? {
+        guard let text = value("x-amz-object-ownership") else { return nil }
+        guard let ownership = BucketSettings.Ownership(rawValue: text) else {
+            throw .invalidArgument(
+                "Invalid x-amz-object-ownership header: \(text)", name: "x-amz-object-ownership", value: text)
+        }
+        return ownership
     }
 
     private func refuseCannedWithGrants(_ canned: String?) throws(AWSError) {
@@ -192,20 +248,6 @@ struct RequestHeaders: Sendable {
             }
             throw .invalidRequest("The encryption parameters are not applicable to this object.")
         }
-    }
-
-    // MARK: Versions
-
-    /// Checks `versionId`: objects of a bucket without versions have the version `null` alone.
-    ///
-    /// - Returns: whether a version was named.
-    /// - Throws: `InvalidArgument` (400).
-    func checkVersion() throws(AWSError) -> Bool {
-        guard let version = http.queryValue("versionId") else { return false }
-        guard version == "null" else {
-            throw .invalidArgument("Invalid version id specified", name: "versionId", value: version)
-        }
-        return true
     }
 }
 

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import Glibc
+internal import Objects
+internal import Storage
+
+/// The check of everything that is stored, for the command line.
+package enum StoredObjects {
+    /// Verifies all objects of a data folder, whether or not its server runs.
+    ///
+    /// - Parameter report: prints a line: each finding as it is made, and last what was seen.
+    /// - Returns: how many findings there were.
+    /// - Throws: a problem with a text for the user when no server ever ran there, or the catalog cannot be read.
+    package static func scrub(
+        _ configuration: ServerConfiguration, report: @Sendable (String) -> Void
+    ) async throws -> Int {
+        let folder = configuration.dataFolder
+        guard access(folder + "/catalog.sqlite", R_OK) == 0 else {
+            throw ConfigurationProblem("there is no catalog in the data folder `\(folder)`; name it with --data")
+        }
+        let catalog = try Catalog(path: folder + "/catalog.sqlite", isShared: true)
+        defer { try? catalog.close() }
+        let scrub = ObjectScrub(catalog: catalog, directory: folder + "/objects")
+        let summary = try await scrub.run { report("damaged: \($0.subject): \($0.reason)") }
+        report(
+            "\(summary.objects) objects in \(summary.files) files, \(summary.bytes) bytes read, "
+                + "\(summary.damaged) damaged")
+        return summary.damaged
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import AWSWire
+internal import Policies
+
+// A key has one policy, named `default`.
+extension KeyService {
+    static let policyName = "default"
+
+    /// What a key without a policy of its own gets: the account's identity policies decide.
+    static func defaultPolicy(account: String) -> String {
+        """
+        {
+          "Version" : "2012-10-17",
+          "Id" : "key-default-1",
+          "Statement" : [ {
+            "Sid" : "Enable IAM User Permissions",
+            "Effect" : "Allow",
+            "Principal" : {
+              "AWS" : "arn:aws:iam::\(account):root"
+            },
+            "Action" : "kms:*",
+            "Resource" : "*"
+          } ]
+        }
+        """
+    }
+
+    @Sendable func putKeyPolicy(_ input: PutKeyPolicyInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
+        // A policy that cannot be read allows nobody anything; the account's root can replace it.
+        let key = try find(input.key, call)
+        let isUnreadable = keyPolicy(for: key.arn) == nil
+        let isOwner = call.caller.kind == .root && call.accountID == key.account
+        if !(isUnreadable && isOwner) { try allow("PutKeyPolicy", on: key, call, more: input.conditions) }
+        try key.checkIsCustomers()
+        try checkPolicy(input.policy, for: call, bypassesLockoutCheck: input.bypassesLockoutCheck)
+        try await table.change { content throws(AWSError) in
+            var key = try content.find(
+                input.key, account: call.accountID, region: call.region, allowsAlias: false)
+            key.policy = input.policy
+            return ([.key(key)], ())
+        }
+        return EmptyOutput()
+    }
+
+    @Sendable func getKeyPolicy(_ input: GetKeyPolicyInput, _ call: Call) async throws(AWSError) -> ListOutput {
+        let key = try find(input.key, call)
+        try allow("GetKeyPolicy", on: key, call)
+        return ListOutput(members: ["Policy": .string(key.policy), "PolicyName": .string(Self.policyName)])
+    }
+
+    @Sendable func listKeyPolicies(_ input: KeyPageInput, _ call: Call) async throws(AWSError) -> ListOutput {
+        let key = try required(input, call)
+        try allow("ListKeyPolicies", on: key, call)
+        return ListOutput(
+            members: Page([Self.policyName], input.page) { $0 }.members("PolicyNames") { .string($0) })
+    }
+
+    /// Checks a document's form, and that its author can still change it.
+    func checkPolicy(_ text: String, for call: Call, bypassesLockoutCheck: Bool) throws(AWSError) {
+        let bytes = Array(text.utf8)
+        let document: PolicyDocument
+        do throws(PolicyError) {
+            try PolicySizeLimit.key.check(
+                size: PolicySizeLimit.key.size(of: bytes), kind: .resource(.kms))
+            document = try PolicyDocument.parse(bytes, as: .resource(.kms))
+        } catch {
+            throw AWSError(error.code, error.message)
+        }
+        guard !bypassesLockoutCheck else { return }
+        guard let principal = Principal(call.caller) else { throw Self.lockout }
+        let decision = PolicyEvaluation.decide(
+            AuthorizationRequest(
+                principal: principal, action: "kms:PutKeyPolicy", resource: "*", resourceAccount: call.accountID,
+                context: RequestContext(principal)),
+            PoliciesInForce(identity: Self.everything, resource: document),
+            rule: .key(grants: [], encryptionContext: [:]))
+        guard decision.isAllowed else { throw Self.lockout }
+    }
+
+    private static let lockout = AWSError.malformedKeyPolicy(
+        "The new key policy will not allow you to update the key policy in the future.")
+}
+
+struct PutKeyPolicyInput: OperationInput {
+    let key: KeyName
+    let policy: String
+    let bypassesLockoutCheck: Bool
+
+    init(_ request: OperationRequest) throws(AWSError) {
+        let fields = try WireFields(
+            request, known: ["KeyId", "PolicyName", "Policy", "BypassPolicyLockoutSafetyCheck"])
+        key = try fields.keyName("KeyId")
+        try fields.checkPolicyName()
+        policy = try fields.requiredString("Policy")
+        bypassesLockoutCheck = try fields.bool("BypassPolicyLockoutSafetyCheck") ?? false
+    }
+
+    var conditions: RequestContext {
+        ["kms:BypassPolicyLockoutSafetyCheck": ContextValue(bypassesLockoutCheck)]
+    }
+}
+
+struct GetKeyPolicyInput: OperationInput {
+    let key: KeyName
+
+    init(_ request: OperationRequest) throws(AWSError) {
+        let fields = try WireFields(request, known: ["KeyId", "PolicyName"])
+        key = try fields.keyName("KeyId")
+        try fields.checkPolicyName()
+    }
+}
+
+extension WireFields {
+    fileprivate func checkPolicyName() throws(AWSError) {
+        guard let name = try string("PolicyName"), name != KeyService.policyName else { return }
+        throw AWSError("NotFoundException", "No such policy exists")
+    }
+}

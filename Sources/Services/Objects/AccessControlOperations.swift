@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Access control lists, as far as they matter where buckets are owned by one account: the canned ones are taken or refused
+// as the bucket's ownership says, and reading shows the owner's full control.
+// Source: S3 User Guide, "Controlling ownership of objects" and "Access control list (ACL) overview".
+
+internal import AWSWire
+internal import Storage
+
+/// What a put of an object says of its ACL.
+struct ObjectACL: Sendable, Equatable {
+    var canned: String?
+    /// The header of a grant, where there is one.
+    var grant: String?
+}
+
+extension BucketSettings {
+    /// Checks the ACL that an object is to get.
+    ///
+    /// - Throws: `AccessControlListNotSupported` (400) where the owner is enforced; `AccessDenied` (403) for public ones
+    ///   that the bucket blocks; `NotImplemented` (501) for those that nothing here would heed.
+    func checkACL(_ acl: ObjectACL) throws(AWSError) {
+        if let grant = acl.grant {
+            throw isOwnerEnforced ? .accessControlListNotSupported : .notImplemented(header: grant)
+        }
+        guard let canned = acl.canned, !["private", "bucket-owner-full-control"].contains(canned) else { return }
+        if isOwnerEnforced { throw .accessControlListNotSupported }
+        if canned == "bucket-owner-read" { return }
+        let isPublic = ["public-read", "public-read-write", "authenticated-read"].contains(canned)
+        throw isPublic && publicAccessBlock?.blockPublicACLs == true
+            ? .objectAccessDenied() : .notImplemented(header: "x-amz-acl")
+    }
+}
+
+extension ObjectService {
+    static let aclOperations: [Operation<ObjectService>] = [
+        Operation(
+            "GetBucketAcl", .read, OperationTraits(recordsAnswer: false, recordsResources: true), on: bucketResource,
+            recorded: ObjectRecording.parameters, perform: ObjectService.getBucketAcl),
+        Operation(
+            "PutBucketAcl", .write, OperationTraits(recordsAnswer: false, recordsResources: true), on: bucketResource,
+            recorded: ObjectRecording.parameters(document: "AccessControlPolicy"),
+            perform: ObjectService.putBucketAcl),
+        Operation(
+            "GetObjectAcl", .read,
+            OperationTraits(category: .data, recordsAnswer: false, recordsResources: true), on: objectResource,
+            recorded: ObjectRecording.parameters, perform: ObjectService.getObjectAcl),
+        Operation(
+            "PutObjectAcl", .write,
+            OperationTraits(category: .data, recordsAnswer: false, recordsResources: true), on: objectResource,
+            recorded: ObjectRecording.parameters(document: "AccessControlPolicy"),
+            perform: ObjectService.putObjectAcl),
+    ]
+
+    func getBucketAcl(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
+        let bucket = try bucket(input.place, call)
+        var grants = [Self.fullControl(of: bucket.ownerAccount)]
+        if bucket.settings.acl == "log-delivery-write" {
+            let group: WireStructure = [
+                "@xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance", "@xsi:type": "Group",
+                "URI": "http://acs.amazonaws.com/groups/s3/LogDelivery",
+            ]
+            for permission in ["WRITE", "READ_ACP"] {
+                grants.append(.structure(["Grantee": .structure(group), "Permission": .string(permission)]))
+            }
+        }
+        return Self.policy(owner: bucket.ownerAccount, grants)
+    }
+
+    func putBucketAcl(_ input: PutBucketACLInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
+        try await change(input.place, call) { (settings) throws(AWSError) in
+            let canned = try input.headers.bucketACL(
+                isOwnerEnforced: settings.isOwnerEnforced,
+                blocksPublic: settings.publicAccessBlock?.blockPublicACLs == true,
+                refusal: .accessControlListNotSupported)
+            if let canned {
+                settings.acl = canned
+            } else if let policy = input.policy {
+                guard policy.isOwnersFullControl else {
+                    throw settings.isOwnerEnforced
+                        ? .accessControlListNotSupported : .notImplemented(member: "AccessControlList")
+                }
+                settings.acl = "private"
+            } else {
+                throw .malformedDocument()
+            }
+        }
+        return ObjectAnswer()
+    }
+
+    func getObjectAcl(_ input: VersionInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
+        let bucket = try bucket(input.place.place, call)
+        _ = try await catalog.read { (snapshot) throws(AWSError) in
+            try snapshot.readableObject(bucket, input.place.key, version: input.version)
+        }
+        return Self.policy(owner: bucket.ownerAccount, [Self.fullControl(of: bucket.ownerAccount)])
+    }
+
+    /// Takes what changes nothing, since the owner has full control already, and refuses the rest.
+    func putObjectAcl(_ input: PutObjectACLInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
+        let bucket = try bucket(input.version.place.place, call)
+        _ = try await catalog.read { (snapshot) throws(AWSError) in
+            try snapshot.readableObject(bucket, input.version.place.key, version: input.version.version)
+        }
+        if bucket.settings.isOwnerEnforced, let canned = input.acl.canned, canned != "bucket-owner-full-control" {
+            throw .accessControlListNotSupported
+        }
+        try bucket.settings.checkACL(input.acl)
+        if let policy = input.policy, !policy.isOwnersFullControl {
+            throw bucket.settings.isOwnerEnforced
+                ? .accessControlListNotSupported : .notImplemented(member: "AccessControlList")
+        }
+        return ObjectAnswer()
+    }
+
+    private static func fullControl(of account: String) -> WireValue {
+        let grantee: WireStructure = [
+            "@xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance", "@xsi:type": "CanonicalUser",
+            "ID": .string(canonicalID(of: account)),
+        ]
+        return .structure(["Grantee": .structure(grantee), "Permission": "FULL_CONTROL"])
+    }
+
+    private static func policy(owner account: String, _ grants: [WireValue]) -> ObjectAnswer {
+        var list = WireStructure()
+        for grant in grants { list.append("Grant", grant) }
+        return ObjectAnswer(
+            body: .xml(
+                root: "AccessControlPolicy", ["Owner": owner(account), "AccessControlList": .structure(list)]))
+    }
+}
+
+/// The document of PutBucketAcl and PutObjectAcl.
+struct AccessControlPolicy: Sendable {
+    /// Whether it gives the owner full control, and nobody anything else.
+    let isOwnersFullControl: Bool
+
+    /// - Returns: nil where the request has no document.
+    static func read(_ request: OperationRequest) throws(AWSError) -> Self? {
+        guard !request.bytes.isEmpty else { return nil }
+        let fields = try DocumentFields(
+            request, root: "AccessControlPolicy", known: ["Owner", "AccessControlList"])
+        guard let owner = try fields.fields("Owner", known: ["ID", "DisplayName"]),
+            let list = try fields.fields("AccessControlList", known: ["Grant"])
+        else { throw .malformedDocument() }
+        var isOwners = true
+        let grants = try list.all("Grant", known: ["Grantee", "Permission"])
+        for grant in grants {
+            let known = ["ID", "DisplayName", "URI", "EmailAddress", "type", "xsi:type"]
+            guard let grantee = try grant.fields("Grantee", known: known) else { throw .malformedDocument() }
+            let id = try grantee.text("ID")
+            let ownerID = try owner.text("ID")
+            if id == nil || id != ownerID { isOwners = false }
+            if try grant.requiredText("Permission") != "FULL_CONTROL" { isOwners = false }
+        }
+        return Self(isOwnersFullControl: isOwners && grants.count == 1)
+    }
+}
+
+struct PutBucketACLInput: OperationInput {
+    let place: BucketPlace
+    let headers: RequestHeaders
+    let policy: AccessControlPolicy?
+
+    init(_ request: OperationRequest) throws(AWSError) {
+        place = try BucketPlace(request)
+        headers = RequestHeaders(request.http)
+        try headers.refuseUnbuilt()
+        policy = try AccessControlPolicy.read(request)
+    }
+}
+
+struct PutObjectACLInput: OperationInput {
+    let version: VersionInput
+    let acl: ObjectACL
+    let policy: AccessControlPolicy?
+
+    init(_ request: OperationRequest) throws(AWSError) {
+        version = try VersionInput(request)
+        acl = try RequestHeaders(request.http).objectACL()
+        policy = try AccessControlPolicy.read(request)
+        guard acl != ObjectACL() || policy != nil else { throw .malformedDocument() }
+    }
+}

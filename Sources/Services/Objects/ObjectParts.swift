@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parts of an object that was uploaded in parts. Completing an upload moves no bytes: the object's record names a list
+// of files, in the catalog under ("object-parts", FILE), format 1:
+//
+//     {"format":1,"parts":[[NUMBER,"FILE",LAYOUT,SIZE,"CHECKSUM"],...]}
+//
+// The checksum is base 64, empty where the parts' checksums were not asked for.
+
+internal import AWSWire
+internal import NIOCore
+internal import Storage
+internal import Synchronization
+
+/// The files of a multipart object, in order.
+struct ObjectParts: Sendable, Equatable {
+    struct Part: Sendable, Equatable {
+        /// As it was uploaded; numbers may be skipped.
+        var number: Int
+        var file: String
+        var layout: Int
+        var size: Int64
+        /// Base 64 of the part's checksum, nil where none is shown.
+        var checksum: String?
+    }
+
+    var parts: [Part]
+
+    var document: [UInt8] {
+        WireValue.structure([
+            "format": 1,
+            "parts": .list(
+                parts.map {
+                    .list([
+                        .integer(Int64($0.number)), .string($0.file), .integer(Int64($0.layout)), .integer($0.size),
+                        .string($0.checksum ?? ""),
+                    ])
+                }),
+        ]).json
+    }
+
+    init(_ parts: [Part]) { self.parts = parts }
+
+    init(_ document: CatalogDocument) throws(AWSError) {
+        let name = document.key.components.last ?? ""
+        guard let fields = (try? WireValue(json: document.value))?.asStructure, fields["format"] == 1,
+            let list = fields["parts"]?.asList
+        else { throw .objectFault("the catalog's list of parts `\(name)` is damaged") }
+        parts = []
+        for item in list {
+            guard let values = item.asList, values.count == 5, case .integer(let number) = values[0],
+                let file = values[1].asString, case .integer(let layout) = values[2],
+                case .integer(let size) = values[3], size >= 0, let checksum = values[4].asString
+            else { throw .objectFault("the catalog's list of parts `\(name)` is damaged") }
+            parts.append(
+                Part(
+                    number: Int(number), file: file, layout: Int(layout), size: size,
+                    checksum: checksum.isEmpty ? nil : checksum))
+        }
+    }
+
+    /// Where the part at an index lies in the object.
+    func range(of index: Int) -> Range<Int64> {
+        let start = parts[..<index].reduce(Int64(0)) { $0 + $1.size }
+        return start..<(start + parts[index].size)
+    }
+}
+
+extension CatalogSnapshot {
+    /// The files of a record: one, or those of its parts; none for a delete marker.
+    func files(of record: ObjectRecord) throws(AWSError) -> [ObjectParts.Part] {
+        if record.isDeleteMarker { return [] }
+        guard record.partCount > 0 else {
+            return [ObjectParts.Part(number: 1, file: record.file, layout: record.layout, size: record.size)]
+        }
+        guard let document = try get(ObjectRecord.partsKey(record.file)) else {
+            throw .objectFault("the catalog's list of parts `\(record.file)` is missing")
+        }
+        return try ObjectParts(document).parts
+    }
+}
+
+extension CatalogTransaction {
+    /// Removes what makes a record's files of use, and names them for removal once this transaction is durable.
+    func drop(_ record: ObjectRecord) throws(AWSError) -> [String] {
+        let files = try files(of: record).map(\.file)
+        for file in files { try delete(ObjectRecord.fileKey(file)) }
+        if record.partCount > 0 { try delete(ObjectRecord.partsKey(record.file)) }
+        return files
+    }
+}
+
+/// Reads the bytes of an object, whatever number of files they lie in. The one place through which object bytes come from
+/// `ObjectFiles`.
+final class ObjectReader: Sendable {
+    private let files: ObjectFiles
+    private let parts: [ObjectParts.Part]
+    private let starts: [Int64]
+    private let pinned: [String]
+    private let current: FileInUse
+    let size: Int64
+
+    /// - Parameters:
+    ///   - first: the file of the first part, open.
+    ///   - pinned: files that are pinned and shall be let go with this reader.
+    init(_ files: ObjectFiles, _ parts: [ObjectParts.Part], first: ObjectFile?, pinned: [String]) {
+        self.files = files
+        self.parts = parts
+        self.pinned = pinned
+        var starts: [Int64] = []
+        var size: Int64 = 0
+        for part in parts {
+            starts.append(size)
+            size += part.size
+        }
+        self.starts = starts
+        self.size = size
+        current = FileInUse(first)
+    }
+
+    deinit { if !pinned.isEmpty { files.unpin(pinned) } }
+
+    /// Reads a piece from the beginning of a range: at least one byte, at most `ObjectFiles.Limits.pieceBytes`, and no
+    /// further than the end of its file.
+    ///
+    /// - Throws: `ObjectFileError` where a file is missing, short or damaged; no wrong byte is ever handed over.
+    func read(_ range: Range<Int64>) async throws(ObjectFileError) -> ByteBuffer {
+        guard !range.isEmpty, let index = starts.lastIndex(where: { $0 <= range.lowerBound }) else {
+            return ByteBuffer()
+        }
+        let part = parts[index]
+        let offset = range.lowerBound - starts[index]
+        // The end lies between two blocks, so that the next piece does not read a block anew.
+        let piece = Int64(ObjectFiles.Limits.pieceBytes)
+        let aligned = (offset + piece) / ObjectBlocks.blockBytes * ObjectBlocks.blockBytes
+        let end = min(part.size, range.upperBound - starts[index], aligned)
+        let file: ObjectFile
+        if let open = current.file, open.id == part.file {
+            file = open
+        } else {
+            file = try await files.open(part.file, layout: part.layout, size: part.size)
+            current.file = file
+        }
+        return try await files.read(file, at: offset, count: Int(end - offset))
+    }
+}
+
+/// The file that a reader has open.
+private final class FileInUse: Sendable {
+    private let state: Mutex<ObjectFile?>
+
+    init(_ file: ObjectFile?) { state = Mutex(file) }
+
+    var file: ObjectFile? {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AWSWire
+import Keys
+import Testing
+
+struct ObjectCipherTests {
+    static let block = ObjectCipher.blockBytes
+    static let sizes = [0, 1, block - 1, block, block + 1, 3 * block, 3 * block + 17]
+
+    private func cipher(_ file: String = "f", key: UInt8 = 1) throws -> ObjectCipher {
+        try #require(ObjectCipher(dataKey: [UInt8](repeating: key, count: 32), file: file))
+    }
+
+    private func object(_ size: Int) -> [UInt8] { (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9) } }
+
+    @Test(arguments: sizes)
+    func `what was sealed in pieces opens to the same bytes`(size: Int) throws {
+        let cipher = try cipher()
+        let bytes = object(size)
+        var sealed: [UInt8] = []
+        for (number, start) in stride(from: 0, to: size, by: Self.block).enumerated() {
+            let piece = Array(bytes[start..<min(size, start + Self.block)])
+            sealed += try #require(cipher.seal(piece, first: Int64(number)))
+        }
+        #expect(sealed == cipher.seal(bytes, first: 0))
+        #expect(Int64(sealed.count) == ObjectCipher.sealedBytes(Int64(size)))
+        var opened: [UInt8] = []
+        #expect(cipher.open(sealed, first: 0) { opened += $0 } == nil)
+        #expect(opened == bytes)
+    }
+
+    @Test(arguments: [
+        (0, 1), (0, 200_000), (65_535, 65_537), (65_536, 131_072), (150_000, 150_010), (199_999, 200_000),
+    ])
+    func `a range is read from the blocks that hold it and from no others`(from: Int64, to: Int64) throws {
+        let cipher = try cipher()
+        let size: Int64 = 200_000
+        let bytes = object(Int(size))
+        let sealed = try #require(cipher.seal(bytes, first: 0))
+        let place = ObjectCipher.sealedRange(from..<to, size: size)
+        let first = ObjectCipher.block(of: from)
+        var opened: [UInt8] = []
+        let part = Array(sealed[Int(place.lowerBound)..<Int(place.upperBound)])
+        #expect(cipher.open(part, first: first) { opened += $0 } == nil)
+        let start = Int(from - first * Int64(Self.block))
+        #expect(opened[start..<start + Int(to - from)].elementsEqual(bytes[Int(from)..<Int(to)]))
+        #expect(opened.count < Int(to - from) + 2 * Self.block)
+    }
+
+    @Test func `nothing of the object is in its file in the clear`() throws {
+        let line = Array("a line that must not be seen\n".utf8)
+        let bytes = (0..<5000).flatMap { _ in line }
+        let sealed = try #require(try cipher().seal(bytes, first: 0))
+        #expect(!Files.contains(sealed, line))
+    }
+
+    @Test func `rot, a swap of blocks, another file's block and another key are found`() throws {
+        let cipher = try cipher()
+        let sealed = try #require(cipher.seal(object(2 * Self.block + 5), first: 0))
+        let step = Self.block + ObjectCipher.tagBytes
+        for place in [0, step - 1, step, 2 * step + 3, sealed.count - 1] {
+            var damaged = sealed
+            damaged[place] ^= 4
+            #expect(cipher.open(damaged, first: 0) { _ in } == Int64(place / step))
+        }
+        let swapped = Array(sealed[step..<2 * step] + sealed[..<step] + sealed[(2 * step)...])
+        #expect(cipher.open(swapped, first: 0) { _ in } == 0)
+        #expect(cipher.open(Array(sealed.dropLast()), first: 0) { _ in } == 2)
+        #expect(try self.cipher("g").open(sealed, first: 0) { _ in } == 0)
+        #expect(try self.cipher(key: 2).open(sealed, first: 0) { _ in } == 0)
+        #expect(cipher.open(sealed, first: 1) { _ in } == 1)
+    }
+
+    @Test func `a block's bytes are handed over only when they are proven`() throws {
+        let cipher = try cipher()
+        var sealed = try #require(cipher.seal(object(3 * Self.block), first: 0))
+        sealed[Self.block + 100] ^= 1
+        var handed = 0
+        #expect(cipher.open(sealed, first: 0) { _ in handed += 1 } == 1)
+        #expect(handed == 1)
+    }
+
+    @Test func `a data key under the store's key opens for its own file only, and without an event`() async throws {
+        let room = try await KeyRoom()
+        let (cipher, sealed) = try await room.keys.makeStoreKey(file: "a")
+        let bytes = try #require(cipher.seal([1, 2, 3], first: 0))
+        let again = try await KeyRoom(after: room)
+        let use = KeyUse(call: again.call())
+        let opened = try await again.keys.openObjectKey(sealed, file: "a", EncryptionContext(), use)
+        var plain: [UInt8] = []
+        #expect(opened.open(bytes, first: 0) { plain += $0 } == nil)
+        #expect(plain == [1, 2, 3])
+        await #expect(throws: AWSError.self) {
+            _ = try await again.keys.openObjectKey(sealed, file: "b", EncryptionContext(), use)
+        }
+        #expect(room.events.all.isEmpty)
+    }
+
+    @Test func `a data key under KMS needs the key and S3's context, and each use is an event`() async throws {
+        let room = try await KeyRoom()
+        let key = try await room.makeKey()
+        let use = KeyUse(call: room.call(), viaService: "s3.us-east-1.amazonaws.com")
+        let context = EncryptionContext.object(bucket: "b", key: "k/1", more: ["aws:s3:arn": "forged", "team": "x"])
+        #expect(context.pairs == ["aws:s3:arn": "arn:aws:s3:::b/k/1", "team": "x"])
+        #expect(EncryptionContext.object(bucket: "b", key: nil).pairs == ["aws:s3:arn": "arn:aws:s3:::b"])
+        let made = try await room.keys.makeObjectKey(file: "a", under: key, context, use)
+        #expect(made.sealed.form == .kms(keyARN: key))
+        let bytes = try #require(made.cipher.seal([7], first: 0))
+        let opened = try await room.keys.openObjectKey(made.sealed, file: "a", context, use)
+        var plain: [UInt8] = []
+        #expect(opened.open(bytes, first: 0) { plain += $0 } == nil)
+        #expect(plain == [7])
+        let other = EncryptionContext.object(bucket: "b", key: "k/2", more: ["team": "x"])
+        await #expect(throws: AWSError.self) {
+            _ = try await room.keys.openObjectKey(made.sealed, file: "a", other, use)
+        }
+        try await room.send("DisableKey", ["KeyId": .string(key)])
+        await #expect(throws: AWSError.self) {
+            _ = try await room.keys.openObjectKey(made.sealed, file: "a", context, use)
+        }
+        #expect(room.events.all.map(\.name) == ["GenerateDataKey", "Decrypt", "Decrypt", "Decrypt"])
+        #expect(
+            room.events.all.map { $0.error?.code } == [
+                nil, nil, "InvalidCiphertextException", "DisabledException",
+            ])
+    }
+}
