@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import AWSWire
 internal import Glibc
+internal import Keys
 internal import Objects
 internal import Storage
 
@@ -20,7 +22,12 @@ package enum StoredObjects {
         }
         let catalog = try Catalog(path: folder + "/catalog.sqlite", isShared: true)
         defer { try? catalog.close() }
-        let scrub = ObjectScrub(catalog: catalog, directory: folder + "/objects")
+        let secret = try RootSecret.open(
+            directory: folder + "/keys", mayCreate: false, randomBytes: SystemRandom.bytes)
+        let keys = try await KeyService.open(
+            catalog: catalog, vault: RootSecretVault(secret), clock: SystemTime.now, randomBytes: SystemRandom.bytes,
+            record: { _ throws(AWSError) in })
+        let scrub = ObjectScrub(catalog: catalog, directory: folder + "/objects", keys: keys)
         let summary = try await scrub.run { report("damaged: \($0.subject): \($0.reason)") }
         report(
             "\(summary.objects) objects in \(summary.files) files, \(summary.bytes) bytes read, "

@@ -15,6 +15,7 @@ final class ObjectRoom: Sendable {
 
     let folder: String
     let catalog: Catalog
+    let keys: KeyService
     let service: ObjectService
     let clock: ManualClock
 
@@ -33,7 +34,7 @@ final class ObjectRoom: Sendable {
         let generator = SeededBytes(room == nil ? 1 : UInt64.random(in: 2 ... .max))
         let secret = try RootSecret.open(
             directory: folder + "/keys", mayCreate: room == nil, randomBytes: { generator.next($0) })
-        let keys = try await KeyService.open(
+        keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: { clock.now },
             randomBytes: { generator.next($0) }, record: { _ in })
         service = try await ObjectService.open(

@@ -31,7 +31,7 @@ struct OldFormatTests {
         #expect(head.header("x-amz-checksum-crc32") == "NhCmhg==")
         #expect(await opened.refusal("GET", "/old?publicAccessBlock") == "none")
         #expect(try await opened.service.sweep() == 0)
-        let scrub = ObjectScrub(catalog: room.catalog, directory: room.folder + "/objects")
+        let scrub = ObjectScrub(catalog: room.catalog, directory: room.folder + "/objects", keys: opened.keys)
         #expect(try await scrub.run { _ in }.damaged == 0)
         try await opened.send(
             "PUT", "/old?versioning", [:],

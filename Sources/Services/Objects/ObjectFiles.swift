@@ -103,8 +103,9 @@ final class ObjectFiles: Sendable {
     }
 
     /// A view of the folder of a server that may be running: nothing is made or removed.
-    init(reading directory: String) {
+    init(reading directory: String, keys: KeyService) {
         self.directory = directory
+        self.keys = keys
         fault = { _ in nil }
         randomBytes = { _ in [] }
         queues = (0..<2).map { DispatchQueue(label: "cairn.objects.reading.\($0)") }

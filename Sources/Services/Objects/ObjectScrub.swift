@@ -7,6 +7,7 @@
 
 package import AWSWire
 internal import Crypto
+package import Keys
 internal import NIOCore
 package import Storage
 
@@ -34,10 +35,12 @@ package struct ObjectScrub: Sendable {
 
     private static let batch = 256
 
-    /// - Parameter directory: the folder of object files; it is only read.
-    package init(catalog: Catalog, directory: String) {
+    /// - Parameters:
+    ///   - directory: the folder of object files; it is only read.
+    ///   - keys: opens the data keys of objects.
+    package init(catalog: Catalog, directory: String, keys: KeyService) {
         self.catalog = catalog
-        files = ObjectFiles(reading: directory)
+        files = ObjectFiles(reading: directory, keys: keys)
     }
 
     /// What is to be verified: a record's files, under a name for people.
