@@ -119,7 +119,7 @@ struct STSServiceTests {
 
     @Test func `a second factor is proven or the session is refused`() async throws {
         let room = try await STSRoom(factor: { serial, code, _, _ in serial.hasSuffix("alice") ? code == "123456" : nil
-            })
+        })
         let serial = WireValue.string("arn:aws:iam::123456789012:mfa/alice")
         let members = try await room.members(
             "GetSessionToken", ["SerialNumber": serial, "TokenCode": "123456"], by: STSRoom.alice)
