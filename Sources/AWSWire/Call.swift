@@ -11,6 +11,8 @@ package struct Caller: Sendable, Equatable {
         case assumedRole
         /// A session of GetFederationToken; `session` says whose.
         case federatedUser
+        /// Someone whom an identity provider vouches for, by its ARN, while he assumes a role.
+        case webIdentity(provider: String)
         /// One of our services acting for itself, by its principal name (`cloudtrail.amazonaws.com`).
         case service(String)
         /// Nobody that we know: no signature, or a key that no account has.

@@ -64,6 +64,8 @@ package struct OperationTraits: Sendable {
         case signedOnly
         /// The operation itself, because the question is of a special kind (AssumeRole asks a trust policy).
         case operation
+        /// The operation itself, by something else than a signature (AssumeRoleWithWebIdentity by a token).
+        case unsigned
     }
 
     package var authorization: Authorization
@@ -247,6 +249,10 @@ package struct OperationAnswer: Sendable {
     package var recorded: WireStructure?
     /// Further members of additionalEventData.
     package var additionalEventData: WireStructure
+    /// Further members of requestParameters, as the event shows them.
+    package var furtherParameters = WireStructure()
+    /// Who called, where the operation itself has found that out.
+    package var caller: Caller?
 
     package init(
         status: Int = 200, headers: [WireHeader] = [], body: Body = .none, recorded: WireStructure? = nil,

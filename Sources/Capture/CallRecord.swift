@@ -40,6 +40,16 @@ package struct CallRecord: Sendable {
     }
 }
 
+extension CallRecord {
+    /// Adds members to the recorded parameters.
+    package mutating func add(_ further: WireStructure) {
+        guard !further.isEmpty else { return }
+        var members = requestParameters.asStructure ?? WireStructure()
+        members.members.append(contentsOf: further.members)
+        requestParameters = .structure(members)
+    }
+}
+
 /// How a call ended.
 package struct CallOutcome: Sendable {
     package var error: AWSError?

@@ -65,7 +65,28 @@ package final class Recorder: Sendable {
     package func close(_ record: CallRecord, _ outcome: CallOutcome, _ intent: Intent?) async throws(AWSError) {
         guard isRecording else { return }
         let kind: EventEnvelope.Kind = intent == nil ? .event : .closingEvent
-        _ = try await append(kind, record, outcome, closing: intent?.number ?? 0)
+        var draft = Self.draft(record, outcome)
+        let others = outcome.error == nil ? Self.otherAccounts(record) : []
+        if !others.isEmpty { draft.sharedEventID = identifier() }
+        var entries = [
+            EventWriter.entry(
+                draft, kind: kind, ownerAccount: record.call.accountID, related: intent?.number ?? 0)
+        ]
+        for account in others {
+            // The other account learns who came, and of its own resources alone.
+            var copy = draft
+            copy.eventID = identifier()
+            copy.recipientAccountID = account
+            copy.identity = EventIdentity(
+                type: "AWSAccount", principalID: record.call.caller.principalID, accountID: record.call.accountID)
+            copy.resources = draft.resources.filter { $0.accountID == account }
+            entries.append(EventWriter.entry(copy, kind: .event, ownerAccount: account))
+        }
+        do {
+            _ = try await journal.append(entries)
+        } catch {
+            throw .unrecordable(error)
+        }
         if let intent { state.withLock { _ = $0.open.remove(intent.number) } }
     }
 
@@ -197,6 +218,22 @@ extension Recorder {
             tls: record.host.map { EventTLS(clientProvidedHostHeader: $0) })
     }
 
+    /// The accounts, other than the caller's, whose resources a call touched: each gets an event of its own.
+    ///
+    /// Only what the caller was allowed to do is told to others, so that nobody can fill a stranger's history.
+    private static func otherAccounts(_ record: CallRecord) -> [String] {
+        guard record.call.caller.accountID != nil else { return [] }
+        var others: [String] = []
+        for resource in record.resources {
+            if let account = resource.accountID, account != record.call.accountID, !others.contains(account),
+                EventEnvelope.isAccount(account)
+            {
+                others.append(account)
+            }
+        }
+        return others
+    }
+
     private static func json(_ value: WireValue) -> [UInt8]? { value.isNull ? nil : value.json }
 
     /// S3 shows the user agent in square brackets.
@@ -211,7 +248,8 @@ extension Recorder {
         case .root:
             return EventIdentity(
                 type: "Root", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
-                accessKeyID: caller.accessKeyID, invokedBy: record.invokedBy)
+                accessKeyID: caller.accessKeyID, session: caller.session.map { session($0, issuer: nil) },
+                invokedBy: record.invokedBy)
         case .user:
             return EventIdentity(
                 type: "IAMUser", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
@@ -221,7 +259,8 @@ extension Recorder {
             return EventIdentity(
                 type: "AssumedRole", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
                 accessKeyID: caller.accessKeyID,
-                session: caller.session.map { session($0, issuer: issuer("Role", $0, caller)) })
+                session: caller.session.map { session($0, issuer: issuer("Role", $0, caller)) },
+                invokedBy: record.invokedBy)
         case .federatedUser:
             return EventIdentity(
                 type: "FederatedUser", principalID: caller.principalID, arn: caller.arn, accountID: caller.accountID,
@@ -229,6 +268,10 @@ extension Recorder {
                 session: caller.session.map {
                     session($0, issuer: issuer($0.issuerName == nil ? "Root" : "IAMUser", $0, caller))
                 })
+        case .webIdentity(let provider):
+            return EventIdentity(
+                type: "WebIdentityUser", principalID: caller.principalID, userName: caller.userName,
+                identityProvider: provider)
         case .service(let principal):
             let account = record.serviceEventDetails == nil ? nil : record.call.accountID
             return EventIdentity(type: "AWSService", accountID: account, invokedBy: principal)
@@ -242,7 +285,7 @@ extension Recorder {
     private static func issuer(_ type: String, _ session: CallerSession, _ caller: Caller) -> EventIdentity.Issuer {
         EventIdentity.Issuer(
             type: type, principalID: session.issuerID, arn: session.issuerARN, accountID: caller.accountID ?? "",
-            userName: session.issuerName ?? "root")
+            userName: session.issuerName)
     }
 
     private static func session(

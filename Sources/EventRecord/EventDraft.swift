@@ -61,9 +61,10 @@ package struct EventIdentity: Sendable, Hashable {
         package var principalID: String
         package var arn: String
         package var accountID: String
-        package var userName: String
+        /// Nil for root.
+        package var userName: String?
 
-        package init(type: String, principalID: String, arn: String, accountID: String, userName: String) {
+        package init(type: String, principalID: String, arn: String, accountID: String, userName: String?) {
             self.type = type
             self.principalID = principalID
             self.arn = arn

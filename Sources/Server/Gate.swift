@@ -13,7 +13,7 @@ internal import NIOCore
 /// when the event is on stable storage.
 package struct Gate: RequestResponder {
     let directory: ServiceDirectory
-    let credentials: Credentials
+    let sessions: Sessions
     let authorizer: Authorizer
     let recorder: Recorder
     let verifier = SignatureVerifier()
@@ -26,12 +26,12 @@ package struct Gate: RequestResponder {
     let logger: Logger
 
     package init(
-        directory: ServiceDirectory, credentials: Credentials, authorizer: Authorizer, recorder: Recorder,
+        directory: ServiceDirectory, sessions: Sessions, authorizer: Authorizer, recorder: Recorder,
         identifiers: Identifiers, firstAccount: String, homeRegion: String, trustedProxies: Set<String>,
         isReady: @escaping @Sendable () -> Bool, clock: @escaping Clock, logger: Logger
     ) {
         self.directory = directory
-        self.credentials = credentials
+        self.sessions = sessions
         self.authorizer = authorizer
         self.recorder = recorder
         self.identifiers = identifiers
@@ -82,7 +82,7 @@ package struct Gate: RequestResponder {
             try await authorizer.refusal(
                 caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol))
         }
-        credentials.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
+        sessions.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
         var operationRequest = OperationRequest(
             operation: decoded.operation, parameters: decoded.parameters, http: request, bytes: decoded.bytes)
         var recorded = record(decoded, call, visit, operationRequest, decoded.declared)
@@ -99,6 +99,9 @@ package struct Gate: RequestResponder {
             recorded = record(decoded, call, visit, operationRequest, operation)
             let resources = operation.resources(operationRequest, call)
             if operation.traits.recordsResources { recorded.resources = resources.filter { $0.action == nil } }
+            if let refusal = SessionRules.refusal(proof.caller, service: service.name, operation: operation.name) {
+                throw refusal
+            }
             if operation.traits.authorization == .policies,
                 let refusal = try await authorizer.refusal(
                     call, action: "\(service.name):\(operation.traits.iamAction ?? operation.name)",
@@ -110,6 +113,11 @@ package struct Gate: RequestResponder {
             if operation.traits.access == .write { intent = try await recorder.open(recorded) }
             if operation.traits.streamsBody { operationRequest.body = try verifiedBody(body, proof, visit) }
             let result = try await perform(operation, operationRequest, call)
+            if let caller = result.caller {
+                recorded.call.caller = caller
+                recorded.call.accountID = caller.accountID ?? call.accountID
+            }
+            recorded.add(result.furtherParameters)
             answer = service.wireProtocol.answer(
                 result, operation: decoded.operation, requestID: visit.requestID, hostID: visit.hostID)
             outcome = CallOutcome(
@@ -121,7 +129,7 @@ package struct Gate: RequestResponder {
             outcome = CallOutcome(error: error, additionalEventData: additional(decoded, answer, visit))
         }
         do throws(AWSError) {
-            if proof.caller.kind == .unknown {
+            if recorded.call.caller.kind == .unknown {
                 await recorder.noteUnproven(recorded, outcome)
             } else {
                 try await recorder.close(recorded, outcome, intent)
@@ -340,14 +348,18 @@ extension Gate {
     private func authenticate(_ decoded: Decoded, _ visit: Visit) async -> Authentication {
         let family = SignatureFamily(decoded.service.wireProtocol)
         var credential: Credential?
-        if decoded.signatureProblem == nil, let presented = decoded.presented {
+        var problem = decoded.signatureProblem
+        if problem == nil, let presented = decoded.presented {
             do throws(AWSError) {
-                credential = try await credentials.find(presented.accessKeyID)
+                let found = try await sessions.find(presented, now: visit.now)
+                credential = found.credential
+                problem = found.problem
             } catch {
                 return .refused(error, claimed: .unknown)
             }
         }
         do throws(SignatureError) {
+            if let problem { throw problem }
             return .proven(try prove(decoded, credential, family, visit))
         } catch {
             return .refused(error.awsError(family, now: visit.now), claimed: credential?.caller ?? .unknown)
@@ -357,9 +369,8 @@ extension Gate {
     private func prove(
         _ decoded: Decoded, _ credential: Credential?, _ family: SignatureFamily, _ visit: Visit
     ) throws(SignatureError) -> Proof {
-        if let problem = decoded.signatureProblem { throw problem }
         guard let presented = decoded.presented else {
-            if family == .s3 { return Proof(caller: .unknown) }
+            if family == .s3 || decoded.declared?.traits.authorization == .unsigned { return Proof(caller: .unknown) }
             throw .notSigned
         }
         guard let credential else { throw .unknownAccessKey(presented.accessKeyID) }

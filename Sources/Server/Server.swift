@@ -128,15 +128,32 @@ private struct House: Sendable {
         let intake = EventIntake(
             journal: journal, known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
 
+        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
+        let organizations = try await OrganizationStore.open(catalog)
+        let authorizer = Authorizer(
+            store: identities,
+            resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
+            controls: { organizations.controls(over: $0) })
+        let sessions = Sessions(
+            rootSecret: secret, store: identities, credentials: credentials, randomBytes: random)
+        let documents = try ProviderDocuments(trustedAuthorities: configuration.trustedAuthorities)
+        let sts = STSService(
+            store: identities, credentials: credentials, sessions: sessions, authorizer: authorizer,
+            rootSecret: secret, webIdentities: WebIdentities(fetch: { try await documents.get($0) }),
+            isFactorRight: { (serial, code, caller, now) throws(AWSError) in
+                guard caller.kind == .user, let user = caller.principalID.flatMap({ identities.entity(id: $0) }),
+                    user.devices.contains(serial)
+                else { return nil }
+                return try await identities.takeCode(code, serial: serial, of: user, secret, now: now)
+            })
+
         let gate = Gate(
             directory: ServiceDirectory([
-                trails.service, objects.service, keys.service, IdentityService().service, intake.service,
+                trails.service, objects.service, keys.service, sts.service, intake.service,
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
+                OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),
-            credentials: Credentials(catalog: catalog, rootSecret: secret, store: identities),
-            authorizer: Authorizer(
-                store: identities,
-                resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) }),
+            sessions: sessions, authorizer: authorizer,
             recorder: recorder, identifiers: identifiers, firstAccount: account.accountID,
             homeRegion: configuration.region, trustedProxies: configuration.trustedProxies,
             isReady: { journal.isWritable }, clock: clock, logger: logger)

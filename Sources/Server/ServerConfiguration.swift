@@ -23,10 +23,14 @@ package struct ServerConfiguration: Sendable {
     package var trustedProxies: Set<String>
     /// Host names under which a bucket may stand in front (`bucket.s3.example.com` for `s3.example.com`).
     package var s3Hosts: [String]
+    /// A PEM file of certificate authorities that are believed, besides the system's, when identity providers are asked
+    /// for their keys.
+    package var trustedAuthorities: String?
 
     /// The flags, by name, in the order of the help page.
     package static let keys = [
         "data", "listen", "delivery-interval", "digest-interval", "region", "log-level", "trusted-proxies", "s3-hosts",
+        "trusted-ca",
     ]
 
     /// Reads the configuration.
@@ -64,7 +68,7 @@ package struct ServerConfiguration: Sendable {
             region: try value("region").map(region) ?? "us-east-1",
             logLevel: try value("log-level").map(level) ?? .info,
             trustedProxies: Set(value("trusted-proxies").map { list($0.text) } ?? []),
-            s3Hosts: value("s3-hosts").map { list($0.text) } ?? [])
+            s3Hosts: value("s3-hosts").map { list($0.text) } ?? [], trustedAuthorities: value("trusted-ca")?.text)
     }
 
     /// The default data folder (XDG Base Directory Specification).

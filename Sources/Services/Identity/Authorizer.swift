@@ -61,8 +61,7 @@ package final class Authorizer: Sendable {
         let account = resource?.accountID ?? owner ?? call.caller.accountID ?? ""
         var policies = policiesInForce(for: call.caller)
         if let resource { policies.resource = try await resourcePolicy(resource) }
-        if let own = call.caller.accountID { policies.serviceControl = controls(own).service }
-        if !account.isEmpty { policies.resourceControl = controls(account).resource }
+        take(organizationPolicies: call.caller.accountID, over: account, into: &policies)
         var context = self.context(call)
         if resource?.accountID ?? owner != nil { context["aws:ResourceAccount"] = ContextValue(account) }
         for key in conditions {
@@ -73,6 +72,19 @@ package final class Authorizer: Sendable {
             resourceAccount: account, context: context)
         return PolicyEvaluation.decide(
             request, policies, rule: Self.bucketPolicyActions.contains(action) ? .bucketPolicy : .standard)
+    }
+
+    /// Adds what the organization says of the caller's account and of the one that owns the resource.
+    func take(organizationPolicies caller: String?, over owner: String, into policies: inout PoliciesInForce) {
+        if let caller {
+            let own = controls(caller)
+            policies.serviceControl = own.service
+            policies.damaged += own.damaged
+        }
+        guard !owner.isEmpty else { return }
+        let theirs = controls(owner)
+        policies.resourceControl = theirs.resource
+        if owner != caller { policies.damaged += theirs.damaged }
     }
 
     /// The refusal that the caller sees; nil when the call is allowed.
@@ -99,7 +111,7 @@ package final class Authorizer: Sendable {
     /// What binds a caller, but for the organization's and the resource's policies.
     package func policiesInForce(for caller: Caller) -> PoliciesInForce {
         switch caller.kind {
-        case .root, .service, .unknown: return PoliciesInForce()
+        case .root, .service, .webIdentity, .unknown: return PoliciesInForce()
         case .user:
             guard let user = caller.principalID.flatMap({ store.entity(id: $0) }) else { return PoliciesInForce() }
             return store.policiesInForce(for: user)
@@ -146,7 +158,7 @@ package final class Authorizer: Sendable {
                 account: account, arn: caller.arn ?? "", name: caller.session?.name ?? "",
                 userARN: isOfRoot ? nil : caller.session?.issuerARN)
         case .service(let name): return .service(name)
-        case .unknown: return .anonymous
+        case .webIdentity, .unknown: return .anonymous
         }
     }
 
@@ -192,10 +204,14 @@ package struct AccountControls: Sendable {
     package var service: ControlPolicies?
     package var resource: ControlPolicies?
     package var organizationID: String?
+    /// The ids of policies over the account that cannot be read: nothing is allowed then.
+    package var damaged: [String]
 
     package init(
-        service: ControlPolicies? = nil, resource: ControlPolicies? = nil, organizationID: String? = nil
+        service: ControlPolicies? = nil, resource: ControlPolicies? = nil, organizationID: String? = nil,
+        damaged: [String] = []
     ) {
+        self.damaged = damaged
         self.service = service
         self.resource = resource
         self.organizationID = organizationID

@@ -78,7 +78,7 @@ package final class Credentials: Sendable {
         case .assumedRole:
             guard let id = caller.session?.issuerID else { return }
             store.noteUse(of: id, service: service, region: region, time: time)
-        case .root, .federatedUser, .service, .unknown: return
+        case .root, .federatedUser, .webIdentity, .service, .unknown: return
         }
     }
 

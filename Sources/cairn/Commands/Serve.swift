@@ -42,11 +42,15 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Host names under which buckets are addressed as BUCKET.HOST, separated by commas.")
     var s3Hosts: String?
 
+    @Option(help: "PEM file of certificate authorities believed besides the system's, for identity providers.")
+    var trustedCa: String?
+
     func run() async throws {
         let flags: [String: String?] = [
             "config": config, "data": data, "listen": listen, "delivery-interval": deliveryInterval,
             "digest-interval": digestInterval, "region": region, "log-level": logLevel,
             "trusted-proxies": trustedProxies, "s3-hosts": s3Hosts,
+            "trusted-ca": trustedCa,
         ]
         do {
             let configuration = try await ServerConfiguration.load(

@@ -1,0 +1,557 @@
+// SPDX-License-Identifier: Apache-2.0
+
+internal import AWSWire
+internal import Policies
+
+// MARK: - The organization, its accounts and units
+
+extension OrganizationService {
+    /// What stands in events in place of names and addresses of people.
+    private static let hidden: WireValue = "****"
+
+    static let accountOperations: [Operation<OrganizationService>] = [
+        Operation("CreateOrganization", .write, perform: OrganizationService.createOrganization),
+        Operation("DescribeOrganization", .read, perform: OrganizationService.describeOrganization),
+        Operation("DeleteOrganization", .write, perform: OrganizationService.deleteOrganization),
+        Operation(
+            "CreateAccount", .write,
+            recorded: { request in
+                var parameters = request.parameters
+                for name in ["Email", "AccountName"] where parameters[name] != nil { parameters[name] = hidden }
+                return WireValue.structure(parameters).firstLettersLowered
+            }, perform: OrganizationService.createAccount),
+        Operation("DescribeCreateAccountStatus", .read, perform: OrganizationService.describeCreateAccountStatus),
+        Operation("ListCreateAccountStatus", .read, perform: OrganizationService.listCreateAccountStatus),
+        Operation("ListAccounts", .read, perform: OrganizationService.listAccounts),
+        Operation("ListAccountsForParent", .read, perform: OrganizationService.listAccountsForParent),
+        Operation("DescribeAccount", .read, perform: OrganizationService.describeAccount),
+        Operation("MoveAccount", .write, perform: OrganizationService.moveAccount),
+        Operation("ListRoots", .read, perform: OrganizationService.listRoots),
+        Operation("ListChildren", .read, perform: OrganizationService.listChildren),
+        Operation("ListParents", .read, perform: OrganizationService.listParents),
+        Operation("CreateOrganizationalUnit", .write, perform: OrganizationService.createUnit),
+        Operation("DescribeOrganizationalUnit", .read, perform: OrganizationService.describeUnit),
+        Operation("UpdateOrganizationalUnit", .write, perform: OrganizationService.updateUnit),
+        Operation("DeleteOrganizationalUnit", .write, perform: OrganizationService.deleteUnit),
+        Operation(
+            "ListOrganizationalUnitsForParent", .read, perform: OrganizationService.listUnits),
+        Operation("EnableAWSServiceAccess", .write, perform: OrganizationService.enableService),
+        Operation("DisableAWSServiceAccess", .write, perform: OrganizationService.disableService),
+        Operation("ListAWSServiceAccessForOrganization", .read, perform: OrganizationService.listServices),
+        Operation("RegisterDelegatedAdministrator", .write, perform: OrganizationService.registerDelegate),
+        Operation("DeregisterDelegatedAdministrator", .write, perform: OrganizationService.deregisterDelegate),
+        Operation("ListDelegatedAdministrators", .read, perform: OrganizationService.listDelegates),
+        Operation("ListDelegatedServicesForAccount", .read, perform: OrganizationService.listDelegatedServices),
+    ]
+
+    // MARK: The organization
+
+    private func shape(_ organization: Organization) -> WireValue {
+        .structure([
+            "Id": .string(organization.id), "Arn": .string(organization.arn), "FeatureSet": "ALL",
+            "MasterAccountArn": .string(organization.arn(account: organization.management)),
+            "MasterAccountId": .string(organization.management),
+            "MasterAccountEmail": .string(organization.accounts[organization.management]?.email ?? ""),
+            "AvailablePolicyTypes": .list(
+                organization.types.map { .structure(["Type": .string($0.rawValue), "Status": "ENABLED"]) }),
+        ])
+    }
+
+    @Sendable func createOrganization(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("FeatureSet")
+        guard try fields.string("FeatureSet") ?? "ALL" == "ALL" else {
+            throw .organizationInput("This server has organizations with the feature set ALL alone.")
+        }
+        let (id, root) = (freshID("o-", 10), freshID("r-", 4))
+        let organization = try await store.change { state throws(AWSError) in
+            // One data folder has one organization: whoever is not in it belongs to nobody.
+            guard state == nil else { throw .alreadyInOrganization }
+            var organization = Organization(id: id, rootID: root, management: call.accountID)
+            organization.accounts[call.accountID] = Organization.Account(
+                id: call.accountID, name: "management", email: "root@\(call.accountID).invalid", joined: call.time,
+                method: "INVITED", parent: root)
+            state = organization
+            return organization
+        }
+        return OrganizationAnswer(["Organization": shape(organization)])
+    }
+
+    @Sendable func describeOrganization(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        _ = try input.fields()
+        return OrganizationAnswer(["Organization": shape(try own(call))])
+    }
+
+    @Sendable func deleteOrganization(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        _ = try input.fields()
+        _ = try governed(call, mayDelegate: false)
+        try await store.change { state throws(AWSError) in
+            guard let organization = state, organization.accounts.count == 1, organization.units.isEmpty,
+                organization.policies.values.allSatisfy(\.isDefault)
+            else {
+                throw .organizationConflict(
+                    "OrganizationNotEmptyException",
+                    "The organization isn't empty. To delete an organization, you must first remove all accounts "
+                        + "except the management account, delete all OUs, and delete all policies.")
+            }
+            state = nil
+        }
+        return OrganizationAnswer()
+    }
+
+    // MARK: Accounts
+
+    private func shape(_ account: Organization.Account, _ organization: Organization) -> WireValue {
+        .structure([
+            "Id": .string(account.id), "Arn": .string(organization.arn(account: account.id)),
+            "Email": .string(account.email), "Name": .string(account.name), "Status": "ACTIVE", "State": "ACTIVE",
+            "JoinedMethod": .string(account.method), "JoinedTimestamp": .timestamp(account.joined),
+        ])
+    }
+
+    /// Makes an account, with the role by which the management account gets into it.
+    @Sendable func createAccount(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("Email", "AccountName", "RoleName", "IamUserAccessToBilling", "Tags")
+        let email = try required(fields, "Email")
+        let name = try required(fields, "AccountName")
+        guard (6...64).contains(email.utf8.count), email.split(separator: "@").count == 2, !email.contains(" ") else {
+            throw .organizationInput("You provided an e-mail address that is not valid.")
+        }
+        guard (1...50).contains(name.unicodeScalars.count) else {
+            throw .organizationInput("AccountName must have 1 to 50 characters.")
+        }
+        let roleName = try fields.string("RoleName") ?? "OrganizationAccountAccessRole"
+        guard (1...64).contains(roleName.utf8.count), roleName.utf8.allSatisfy(STSFields.isNameByte) else {
+            throw .organizationInput("RoleName must match [\\w+=,.@-]{1,64}.")
+        }
+        let tags = try Self.tags(fields)
+        let organization = try governed(call, mayDelegate: false)
+        guard !organization.accounts.values.contains(where: { $0.email.lowercased() == email.lowercased() }) else {
+            throw .organizationConflict(
+                "DuplicateAccountException", "An account with this e-mail address is already in the organization.")
+        }
+        guard organization.accounts.count < Limits.accounts else {
+            throw .organizationLimit("The organization has as many accounts as it may have.")
+        }
+        var id = FreshID.account(randomBytes)
+        while organization.accounts[id] != nil { id = FreshID.account(randomBytes) }
+        let account = Organization.Account(
+            id: id, name: name, email: email, joined: call.time, method: "CREATED", parent: organization.rootID)
+        try await identities.change(id) { [self] identities throws(AWSError) in
+            identities.put(accessRole(roleName, in: account.id, for: organization.management, call.time))
+        }
+        let request = Organization.Request(
+            id: freshID("car-", 32), account: id, name: name, requested: call.time)
+        try await change(call) { organization throws(AWSError) in
+            organization.accounts[account.id] = account
+            organization.attachDefaults(to: account.id)
+            organization.requests = organization.requests.suffix(999) + [request]
+            if !tags.isEmpty { organization.tags[account.id] = tags }
+        }
+        // As at AWS the answer only promises; whoever asks for the status finds the account.
+        var status: WireStructure = [
+            "Id": .string(request.id), "AccountName": .string(name), "State": "IN_PROGRESS",
+            "RequestedTimestamp": .timestamp(call.time),
+        ]
+        let answer: WireStructure = ["CreateAccountStatus": .structure(status)]
+        status["AccountName"] = Self.hidden
+        status["RequestedTimestamp"] = .string(call.time.recordedText)
+        return OrganizationAnswer(answer, recorded: ["CreateAccountStatus": .structure(status)])
+    }
+
+    private func accessRole(
+        _ name: String, in account: String, for management: String, _ now: Timestamp
+    ) -> IdentityEntity {
+        var role = IdentityEntity(
+            kind: .role, accountID: account, name: name, path: "/", id: FreshID.entity("AROA", randomBytes),
+            created: now)
+        role.trust = StoredPolicy(
+            stored: #"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"#
+                + #""arn:aws:iam::\#(management):root"},"Action":"sts:AssumeRole"}]}"#,
+            as: .trust, name: role.arn)
+        role.inline = [
+            (
+                "AdministratorAccess",
+                StoredPolicy(
+                    stored: #"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+                    as: .identity, name: "AdministratorAccess")
+            )
+        ]
+        return role
+    }
+
+    private func shape(_ request: Organization.Request) -> WireValue {
+        .structure([
+            "Id": .string(request.id), "AccountName": .string(request.name), "State": "SUCCEEDED",
+            "RequestedTimestamp": .timestamp(request.requested), "CompletedTimestamp": .timestamp(request.requested),
+            "AccountId": .string(request.account),
+        ])
+    }
+
+    @Sendable func describeCreateAccountStatus(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let id = try required(try input.fields("CreateAccountRequestId"), "CreateAccountRequestId")
+        guard let request = try governed(call).requests.first(where: { $0.id == id }) else {
+            throw .organizationConflict(
+                "CreateAccountStatusNotFoundException", "You specified an account creation request that doesn't exist.")
+        }
+        return OrganizationAnswer(["CreateAccountStatus": shape(request)])
+    }
+
+    @Sendable func listCreateAccountStatus(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("States", "NextToken", "MaxResults")
+        let states = try fields.strings("States") ?? ["SUCCEEDED"]
+        let requests = try governed(call).requests
+        return try page(
+            states.contains("SUCCEEDED") ? requests : [], fields, named: "CreateAccountStatuses", by: \.id
+        ) { shape($0) }
+    }
+
+    @Sendable func listAccounts(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("NextToken", "MaxResults")
+        let organization = try governed(call)
+        return try page(Array(organization.accounts.values), fields, named: "Accounts", by: \.id) {
+            shape($0, organization)
+        }
+    }
+
+    @Sendable func listAccountsForParent(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("ParentId", "NextToken", "MaxResults")
+        let organization = try governed(call)
+        let parent = try required(fields, "ParentId")
+        guard organization.isParent(parent) else { throw .noSuchParent }
+        let accounts = organization.accounts.values.filter { $0.parent == parent }
+        return try page(accounts, fields, named: "Accounts", by: \.id) { shape($0, organization) }
+    }
+
+    @Sendable func describeAccount(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let id = try required(try input.fields("AccountId"), "AccountId")
+        let organization = try governed(call)
+        guard let account = organization.accounts[id] else { throw .noSuchAccount }
+        return OrganizationAnswer(["Account": shape(account, organization)])
+    }
+
+    @Sendable func moveAccount(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("AccountId", "SourceParentId", "DestinationParentId")
+        let id = try required(fields, "AccountId")
+        let source = try required(fields, "SourceParentId")
+        let destination = try required(fields, "DestinationParentId")
+        try await change(call) { organization throws(AWSError) in
+            guard let account = organization.accounts[id] else { throw .noSuchAccount }
+            guard organization.isParent(source), account.parent == source else {
+                throw .organizationConflict(
+                    "SourceParentNotFoundException", "You specified a source parent that doesn't exist.")
+            }
+            guard organization.isParent(destination) else {
+                throw .organizationConflict(
+                    "DestinationParentNotFoundException", "You specified a destination parent that doesn't exist.")
+            }
+            guard source != destination else {
+                throw .organizationConflict(
+                    "DuplicateAccountException", "The account is already in the destination parent.")
+            }
+            organization.accounts[id]?.parent = destination
+        }
+        return OrganizationAnswer()
+    }
+
+    // MARK: Root and units
+
+    func shapeOfRoot(_ organization: Organization) -> WireValue {
+        .structure([
+            "Id": .string(organization.rootID), "Arn": .string(organization.rootARN), "Name": "Root",
+            "PolicyTypes": .list(
+                organization.types.map { .structure(["Type": .string($0.rawValue), "Status": "ENABLED"]) }),
+        ])
+    }
+
+    private func shape(_ unit: Organization.Unit, _ organization: Organization) -> WireValue {
+        .structure([
+            "Id": .string(unit.id), "Arn": .string(organization.arn(unit: unit.id)), "Name": .string(unit.name),
+        ])
+    }
+
+    @Sendable func listRoots(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("NextToken", "MaxResults")
+        let organization = try governed(call)
+        return try page([organization.rootID], fields, named: "Roots", by: { $0 }) { _ in shapeOfRoot(organization) }
+    }
+
+    @Sendable func listChildren(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("ParentId", "ChildType", "NextToken", "MaxResults")
+        let organization = try governed(call)
+        let parent = try required(fields, "ParentId")
+        let type = try required(fields, "ChildType")
+        guard organization.isParent(parent) else { throw .noSuchParent }
+        let children: [String]
+        switch type {
+        case "ACCOUNT": children = organization.accounts.values.filter { $0.parent == parent }.map(\.id)
+        case "ORGANIZATIONAL_UNIT": children = organization.units.values.filter { $0.parent == parent }.map(\.id)
+        default: throw .organizationInput("ChildType must be ACCOUNT or ORGANIZATIONAL_UNIT.")
+        }
+        return try page(children, fields, named: "Children", by: { $0 }) {
+            .structure(["Id": .string($0), "Type": .string(type)])
+        }
+    }
+
+    @Sendable func listParents(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("ChildId", "NextToken", "MaxResults")
+        let organization = try governed(call)
+        guard let parent = organization.parent(of: try required(fields, "ChildId")) else { throw .noSuchChild }
+        let type = parent == organization.rootID ? "ROOT" : "ORGANIZATIONAL_UNIT"
+        return OrganizationAnswer(["Parents": [.structure(["Id": .string(parent), "Type": .string(type)])]])
+    }
+
+    @Sendable func createUnit(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("ParentId", "Name", "Tags")
+        let parent = try required(fields, "ParentId")
+        let name = try unitName(fields)
+        let tags = try Self.tags(fields)
+        let tail = freshID("", 8)
+        let (unit, organization) = try await change(call) { organization throws(AWSError) in
+            guard organization.isParent(parent) else { throw .noSuchParent }
+            try Self.check(unitName: name, under: parent, organization)
+            guard organization.depth(of: parent) < Limits.depth else {
+                throw .organizationLimit("You have exceeded the number of levels that organizational units can have.")
+            }
+            guard organization.units.count < Limits.units else {
+                throw .organizationLimit("You have exceeded the number of organizational units.")
+            }
+            let unit = Organization.Unit(
+                id: "ou-\(organization.rootID.dropFirst(2))-\(tail)", name: name, parent: parent)
+            organization.units[unit.id] = unit
+            organization.attachDefaults(to: unit.id)
+            if !tags.isEmpty { organization.tags[unit.id] = tags }
+            return (unit, organization)
+        }
+        return OrganizationAnswer(["OrganizationalUnit": shape(unit, organization)])
+    }
+
+    private func unitName(_ fields: WireFields) throws(AWSError) -> String {
+        let name = try required(fields, "Name")
+        guard (1...128).contains(name.unicodeScalars.count) else {
+            throw .organizationInput("Name must have 1 to 128 characters.")
+        }
+        return name
+    }
+
+    private static func check(
+        unitName name: String, under parent: String, _ organization: Organization
+    ) throws(AWSError) {
+        guard !organization.units.values.contains(where: { $0.parent == parent && $0.name == name }) else {
+            throw .organizationConflict(
+                "DuplicateOrganizationalUnitException", "An OU with the same name already exists.")
+        }
+    }
+
+    @Sendable func describeUnit(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let id = try required(try input.fields("OrganizationalUnitId"), "OrganizationalUnitId")
+        let organization = try governed(call)
+        guard let unit = organization.units[id] else { throw .noSuchUnit }
+        return OrganizationAnswer(["OrganizationalUnit": shape(unit, organization)])
+    }
+
+    @Sendable func updateUnit(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("OrganizationalUnitId", "Name")
+        let id = try required(fields, "OrganizationalUnitId")
+        let name = fields.has("Name") ? try unitName(fields) : nil
+        let (unit, organization) = try await change(call) { organization throws(AWSError) in
+            guard var unit = organization.units[id] else { throw .noSuchUnit }
+            if let name, name != unit.name {
+                try Self.check(unitName: name, under: unit.parent, organization)
+                unit.name = name
+                organization.units[id] = unit
+            }
+            return (unit, organization)
+        }
+        return OrganizationAnswer(["OrganizationalUnit": shape(unit, organization)])
+    }
+
+    @Sendable func deleteUnit(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let id = try required(try input.fields("OrganizationalUnitId"), "OrganizationalUnitId")
+        try await change(call) { organization throws(AWSError) in
+            guard organization.units[id] != nil else { throw .noSuchUnit }
+            guard !organization.accounts.values.contains(where: { $0.parent == id }),
+                !organization.units.values.contains(where: { $0.parent == id })
+            else {
+                throw .organizationConflict(
+                    "OrganizationalUnitNotEmptyException",
+                    "The specified OU is not empty. Move all accounts to another root or to other OUs, remove all "
+                        + "child OUs, and try the operation again.")
+            }
+            organization.units[id] = nil
+            organization.attached[id] = nil
+            organization.tags[id] = nil
+        }
+        return OrganizationAnswer()
+    }
+
+    @Sendable func listUnits(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("ParentId", "NextToken", "MaxResults")
+        let organization = try governed(call)
+        let parent = try required(fields, "ParentId")
+        guard organization.isParent(parent) else { throw .noSuchParent }
+        let units = organization.units.values.filter { $0.parent == parent }
+        return try page(units, fields, named: "OrganizationalUnits", by: \.id) { shape($0, organization) }
+    }
+
+    // MARK: Services and delegated administrators
+
+    private func service(_ fields: WireFields) throws(AWSError) -> String {
+        let name = try required(fields, "ServicePrincipal")
+        guard name.hasSuffix(".amazonaws.com"), name.utf8.count <= 128 else {
+            throw .organizationInput("You specified an unrecognized service principal.")
+        }
+        return name
+    }
+
+    @Sendable func enableService(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let name = try service(try input.fields("ServicePrincipal"))
+        try await change(call) { organization throws(AWSError) in
+            if !organization.services.contains(where: { $0.principal == name }) {
+                organization.services.append((name, call.time))
+            }
+        }
+        return OrganizationAnswer()
+    }
+
+    @Sendable func disableService(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let name = try service(try input.fields("ServicePrincipal"))
+        try await change(call) { organization throws(AWSError) in
+            organization.services.removeAll { $0.principal == name }
+        }
+        return OrganizationAnswer()
+    }
+
+    @Sendable func listServices(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("NextToken", "MaxResults")
+        let services = try governed(call).services
+        return try page(services, fields, named: "EnabledServicePrincipals", by: \.principal) {
+            .structure(["ServicePrincipal": .string($0.principal), "DateEnabled": .timestamp($0.since)])
+        }
+    }
+
+    @Sendable func registerDelegate(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("AccountId", "ServicePrincipal")
+        let name = try service(fields)
+        let account = try required(fields, "AccountId")
+        try await change(call) { organization throws(AWSError) in
+            guard organization.accounts[account] != nil else { throw .noSuchAccount }
+            guard account != organization.management else {
+                throw .organizationLimit("You cannot register the management account as a delegated administrator.")
+            }
+            guard !organization.delegates.contains(where: { $0.account == account && $0.service == name }) else {
+                throw .organizationConflict(
+                    "AccountAlreadyRegisteredException",
+                    "The provided account is already a delegated administrator for your organization.")
+            }
+            organization.delegates.append(.init(account: account, service: name, since: call.time))
+        }
+        return OrganizationAnswer()
+    }
+
+    @Sendable func deregisterDelegate(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("AccountId", "ServicePrincipal")
+        let name = try service(fields)
+        let account = try required(fields, "AccountId")
+        try await change(call) { organization throws(AWSError) in
+            guard organization.accounts[account] != nil else { throw .noSuchAccount }
+            guard let index = organization.delegates.firstIndex(where: { $0.account == account && $0.service == name })
+            else {
+                throw .organizationConflict(
+                    "AccountNotRegisteredException",
+                    "The provided account is not a registered delegated administrator for your organization.")
+            }
+            organization.delegates.remove(at: index)
+        }
+        return OrganizationAnswer()
+    }
+
+    @Sendable func listDelegates(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("ServicePrincipal", "NextToken", "MaxResults")
+        let organization = try governed(call)
+        let name = try fields.string("ServicePrincipal")
+        var first: [String: Timestamp] = [:]
+        for delegate in organization.delegates where name == nil || name == delegate.service {
+            first[delegate.account] = min(first[delegate.account] ?? delegate.since, delegate.since)
+        }
+        return try page(Array(first), fields, named: "DelegatedAdministrators", by: \.key) { id, since in
+            guard let account = organization.accounts[id], var shape = shape(account, organization).asStructure else {
+                return .null
+            }
+            shape.append("DelegationEnabledDate", .timestamp(since))
+            return .structure(shape)
+        }
+    }
+
+    @Sendable func listDelegatedServices(
+        _ input: OrganizationRequest, _ call: Call
+    ) async throws(AWSError) -> OrganizationAnswer {
+        let fields = try input.fields("AccountId", "NextToken", "MaxResults")
+        let organization = try governed(call)
+        let account = try required(fields, "AccountId")
+        guard organization.accounts[account] != nil else { throw .noSuchAccount }
+        let services = organization.delegates.filter { $0.account == account }
+        guard !services.isEmpty else {
+            throw .organizationConflict(
+                "AccountNotRegisteredException",
+                "The provided account is not a registered delegated administrator for your organization.")
+        }
+        return try page(services, fields, named: "DelegatedServices", by: \.service) {
+            .structure(["ServicePrincipal": .string($0.service), "DelegationEnabledDate": .timestamp($0.since)])
+        }
+    }
+
+    func required(_ fields: WireFields, _ name: String) throws(AWSError) -> String {
+        guard let text = try fields.string(name), !text.isEmpty else {
+            throw .organizationInput("You must specify \(name).")
+        }
+        return text
+    }
+}
