@@ -95,7 +95,7 @@ let package = Package(
         .executableTarget(
             name: "cairn",
             dependencies: [
-                "Server", "LogFiles", "AWSWire",
+                "Server", "EventRecord", "EventHistory", "LogFiles", "AWSWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -217,10 +217,11 @@ package struct OperationAnswer: Sendable {
 package struct AnswerStream: Sendable {
     package typealias Write = (ByteBuffer) async throws -> Void
 
-    package let length: Int64
+    /// nil where it is known only at the end; the body is then sent in chunks.
+    package let length: Int64?
     package let write: @Sendable (_ write: Write) async throws -> Void
 
-    package init(length: Int64, write: @escaping @Sendable (_ write: Write) async throws -> Void) {
+    package init(length: Int64?, write: @escaping @Sendable (_ write: Write) async throws -> Void) {
         self.length = length
         self.write = write
     }

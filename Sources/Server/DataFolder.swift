@@ -52,6 +52,14 @@ package struct DataFolder: Sendable {
         return DataFolder(path: path, lockDescriptor: descriptor)
     }
 
+    /// Whether a server, or a command that reads the folder itself, holds the lock now.
+    package static func isInUse(_ path: String) -> Bool {
+        let descriptor = Glibc.open(path + "/lock", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { Glibc.close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    }
+
     /// Whether something that only a server writes is there: a folder with this and without its other rooms has lost them.
     package var isNew: Bool {
         access(catalog, F_OK) != 0 && isEmpty(journal) && isEmpty(history) && isEmpty(keys)

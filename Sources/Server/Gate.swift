@@ -446,7 +446,7 @@ extension Gate {
             members.append("AuthenticationMethod", presented.form == .header ? "AuthHeader" : "QueryString")
         }
         members.append("x-amz-id-2", .string(visit.hostID))
-        members.append("bytesTransferredOut", .integer(answer.length))
+        if let length = answer.length { members.append("bytesTransferredOut", .integer(length)) }
         members.members.append(contentsOf: own.members)
         return members
     }

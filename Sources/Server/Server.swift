@@ -106,9 +106,12 @@ private struct House: Sendable {
         let intake = EventIntake(
             journal: journal, known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
 
+        let queries = EventQueries(history: history, journal: journal, clock: clock)
+
         let gate = Gate(
             directory: ServiceDirectory([
-                trails.service, objects.service, IdentityService().service, intake.service,
+                trails.service, objects.service, IdentityService().service,
+                intake.service.joined(with: queries.service),
             ]),
             credentials: Credentials(catalog: catalog, rootSecret: secret), authorizer: Authorizer(),
             recorder: recorder, identifiers: identifiers, firstAccount: account.accountID,
