@@ -55,6 +55,7 @@ let package = Package(
         .systemLibrary(
             name: "CDeflate", path: "Sources/CLibraries/CDeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
         room("EventRecord"),
         room("Policies"),
         room("AWSWire", [crypto, log, nioCore]),
@@ -62,7 +63,7 @@ let package = Package(
         room("EventJournal"),
         // Level 1.
         room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
-        room("Capture", ["EventRecord", "EventJournal", "LogFiles", "AWSWire", log]),
+        room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto]),
@@ -123,7 +124,7 @@ let package = Package(
             [
                 "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects", log,
             ]),
-        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord"]),
+        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", nioCore]),
         tests("ServerTests", ["Server", "AWSWire", log]),
     ]
 )

@@ -146,7 +146,7 @@ def test_questions_are_calls_like_any_other(filled):
     assert events[0]["eventSource"] == "cairn.internal" and events[0]["readOnly"] is True
     assert events[0]["requestParameters"]["filter"] == "user = nobody"
     unsigned = filled.http("POST", "/events/search", body=b"{}")
-    assert unsigned.status in (400, 403)
+    assert unsigned.status >= 400
 
 
 def test_a_tail_shows_each_event_as_it_is_recorded(filled):

@@ -168,6 +168,13 @@ package struct RequestBody: Sendable {
         self.source = source
     }
 
+    /// A body that lies in memory, and was checked.
+    package static func whole(_ bytes: [UInt8]) -> RequestBody {
+        RequestBody(length: Int64(bytes.count)) { consumer throws(AWSError) in
+            if !bytes.isEmpty { try await consumer(ByteBuffer(bytes: bytes)) }
+        }
+    }
+
     /// The trailing headers (`x-amz-checksum-crc32` and the like), verified; empty until `consume` has returned.
     package var trailers: [WireHeader] { trailing?.all ?? [] }
 

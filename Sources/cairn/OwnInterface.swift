@@ -64,6 +64,8 @@ struct OwnInterface {
             response = try await client.execute(request, timeout: timeout)
         } catch is NIOConnectionError {
             throw Unreachable(endpoint: access.endpoint)
+        } catch let error as IOError where error.errnoCode == ECONNREFUSED {
+            throw Unreachable(endpoint: access.endpoint)
         }
         guard response.status == .ok else {
             let text = try await response.body.collect(upTo: 1 << 20)
