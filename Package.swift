@@ -118,6 +118,7 @@ let package = Package(
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),
+        tests("PipelineTests", ["EventHistory", "EventRecord", "EventJournal"]),
         tests("LogFilesTests", ["LogFiles", crypto]),
         tests(
             "TrailsTests",
