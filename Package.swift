@@ -123,7 +123,8 @@ let package = Package(
         tests(
             "TrailsTests",
             [
-                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects", log,
+                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects",
+                log,
             ]),
         tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", nioCore]),
         tests("ServerTests", ["Server", "AWSWire", log]),

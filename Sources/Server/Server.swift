@@ -104,7 +104,8 @@ private struct House: Sendable {
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random)
         let intake = EventIntake(
-            journal: journal, directory: folder.intake, known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
+            journal: journal, directory: folder.intake,
+            known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
 
         let queries = EventQueries(history: history, journal: journal, clock: clock)
 
