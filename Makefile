@@ -8,6 +8,10 @@ SHELL := /bin/bash
 
 # More flags for the two Swift commands and for pytest, for example PYTEST_FLAGS="-k crash".
 SWIFT_BUILD_FLAGS ?=
+# One binary with nothing to install beside it: everything but the C and math library is linked in. build/static holds
+# links to the static libraries alone (scripts/setup.sh makes it), so that the linker finds these first.
+STATIC_FLAGS = --static-swift-stdlib -Xlinker -L$(CURDIR)/build/static \
+	-Xlinker -licuuc -Xlinker -licudata -Xlinker -llzma -Xlinker -lz
 SWIFT_TEST_FLAGS ?=
 PYTEST_FLAGS ?=
 export SWIFT_TEST_FLAGS PYTEST_FLAGS
@@ -26,7 +30,7 @@ setup: ## Installs what is missing: Debian packages, the AWS CLI and boto3 in bu
 	@scripts/setup.sh
 
 build: setup ## Builds the release binary, .build/release/cairn.
-	swift build -c release --product cairn $(SWIFT_BUILD_FLAGS)
+	swift build -c release $(STATIC_FLAGS) --product cairn $(SWIFT_BUILD_FLAGS)
 
 test: build ## Runs the unit tests, then the acceptance tests on the release binary.
 	@scripts/test.sh
@@ -43,9 +47,10 @@ run: build ## Starts a server on the default data folder; flags in ARGS="...".
 demo: build ## Shows the whole of it in a few minutes: record, deliver, prove, catch a forger.
 	@build/venv/bin/python scripts/demo.py
 
-bench: build ## Measures, and writes the figures of docs/performance.md.
-	@test -x scripts/bench.sh || { echo "make bench: scripts/bench.sh is not written yet" >&2; exit 1; }
-	@scripts/bench.sh
+bench: build ## Measures what docs/performance.md reports (needs wrk, which it installs).
+	@command -v wrk > /dev/null || { echo "bench: installing the Debian package wrk"; apt-get install -y -qq wrk > /dev/null; }
+	swift build -c release $(STATIC_FLAGS) --product cairn-bench $(SWIFT_BUILD_FLAGS)
+	@build/venv/bin/python scripts/bench.py
 
 format: ## Formats all Swift sources.
 	swift format format --in-place --recursive --parallel $(SWIFT_SOURCES)

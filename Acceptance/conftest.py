@@ -234,7 +234,7 @@ class CairnServer:
                 return self._clients[key]
             settings = botocore.config.Config(
                 retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60, max_pool_connections=64,
-                s3={"addressing_style": addressing_style})
+                s3={"addressing_style": addressing_style}, signature_version="s3v4" if service == "s3" else None)
             if config is not None:
                 settings = settings.merge(config)
             kw.setdefault("endpoint_url", self.endpoint)

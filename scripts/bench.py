@@ -20,6 +20,8 @@ import tempfile
 import time
 import urllib.request
 
+import boto3
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BENCH = ROOT / ".build/release/cairn-bench"
 CAIRN = ROOT / ".build/release/cairn"
@@ -56,14 +58,25 @@ class Server:
         self.process.wait(30)
 
 
-def wrk(folder, connections, scratch):
-    call = json.loads(subprocess.check_output([BENCH, "sign", folder], text=True))
+def bucket(folder):
+    """The bucket that the changing calls are about."""
+    exports = subprocess.check_output([CAIRN, "env", "--data", folder], text=True)
+    values = dict(line.removeprefix("export ").split("=", 1) for line in exports.splitlines())
+    boto3.client(
+        "s3", endpoint_url=values["AWS_ENDPOINT_URL"], aws_access_key_id=values["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=values["AWS_SECRET_ACCESS_KEY"], region_name=values["AWS_REGION"],
+    ).create_bucket(Bucket="bench")
+
+
+def wrk(folder, connections, scratch, kind):
+    call = json.loads(subprocess.check_output([BENCH, "sign", folder, kind], text=True))
     script = scratch / "call.lua"
-    lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(call['body'])}"]
+    lines = [f'wrk.method = "{call["method"]}"', f"wrk.body = {json.dumps(call['body'])}"]
     lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in call["headers"].items()]
     script.write_text("\n".join(lines) + "\n")
     out = subprocess.check_output(
-        ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS:.0f}s", "-s", script, call["endpoint"] + "/"], text=True)
+        ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS:.0f}s", "-s", script,
+         call["endpoint"] + call["path"]], text=True)
     if "Non-2xx" in out or "Socket errors" in out:
         sys.exit(f"the load met errors:\n{out}")
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
@@ -72,7 +85,7 @@ def wrk(folder, connections, scratch):
 def calls():
     """Pairs of runs, recording on and off in turn, so that a drifting machine drifts for both."""
     figures = {}
-    for connections in (1, 64):
+    for kind, connections in (("read", 1), ("read", 64), ("change", 64), ("object", 64)):
         rounds = []
         for _ in range(ROUNDS):
             pair = {}
@@ -81,15 +94,16 @@ def calls():
                     scratch = pathlib.Path(name)
                     server = Server([BENCH, "serve", scratch / "data", mode])
                     try:
-                        wrk(scratch / "data", connections, scratch)  # warm
+                        bucket(scratch / "data")
+                        wrk(scratch / "data", connections, scratch, kind)  # warm
                         before = cpu_seconds(server.process.pid)
-                        rate = wrk(scratch / "data", connections, scratch)
+                        rate = wrk(scratch / "data", connections, scratch, kind)
                         cpu = cpu_seconds(server.process.pid) - before
                         pair[mode] = (rate, cpu / (rate * SECONDS) * 1e6, resident_megabytes(server.process.pid))
                     finally:
                         server.stop()
             rounds.append(pair)
-        figures[connections] = {
+        figures[kind, connections] = {
             "off": statistics.median(r["off"][0] for r in rounds),
             "on": statistics.median(r["on"][0] for r in rounds),
             "ratio": statistics.median(r["on"][0] / r["off"][0] for r in rounds),
@@ -134,9 +148,10 @@ def main():
         print(f"journal, {row['callers']:3d} callers, acknowledged/s      {row['acknowledgedPerSecond']:8d}"
               f"    {row['cpuMicrosecondsEach']:.1f} us CPU each")
     print()
-    print("signed GetCallerIdentity      recording off    on     on/off   CPU us a call off, on   memory")
-    for connections, f in calls().items():
-        print(f"{connections:3d} connections, calls/s    {f['off']:12.0f} {f['on']:8.0f} {f['ratio']:8.2f}"
+    names = {"read": "GetCallerIdentity", "change": "PutBucketPolicy", "object": "PutObject of 1 KiB"}
+    print("signed calls a second                    recording off       on   on/off   CPU us a call off, on   memory")
+    for (kind, connections), f in calls().items():
+        print(f"{names[kind]:20s} {connections:3d} connections {f['off']:15.0f} {f['on']:8.0f} {f['ratio']:8.2f}"
               f"   {f['cpu_off']:10.1f} {f['cpu_on']:8.1f}   {f['memory']:8.0f} MB")
 
 

@@ -225,14 +225,21 @@ class Demo:
         return [json.loads(event["CloudTrailEvent"]) for event in found]
 
     def print_events(self, records: list[dict], limit: int = 20) -> None:
-        for r in records[:limit]:
+        """A line for each; the same call many times in a row is one line with a count."""
+        lines: list[list] = []
+        for r in records:
             identity = r["userIdentity"]
             who = identity.get("userName") or identity.get("invokedBy") or identity.get("type")
             outcome = paint("31", r["errorCode"]) if r.get("errorCode") else "done"
-            source = r["eventSource"].split(".")[0]
-            print(f"    {r['eventTime']}  {who:<10}  {source:<10} {r['eventName']:<20} {outcome}")
-        if len(records) > limit:
-            print(f"    ... {len(records) - limit} more")
+            line = f"{who:<10}  {r['eventSource'].split('.')[0]:<10} {r['eventName']:<20} {outcome}"
+            if lines and lines[-1][1] == line:
+                lines[-1][2] += 1
+            else:
+                lines.append([r["eventTime"], line, 1])
+        for moment, line, count in lines[:limit]:
+            print(f"    {moment}  {line}{f' ({count} times)' if count > 1 else ''}")
+        if len(lines) > limit:
+            print(f"    ... {len(lines) - limit} more")
 
     def look_up(self) -> None:
         self.step("Every one of these calls is in event history, the refused ones too")

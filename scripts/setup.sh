@@ -23,7 +23,8 @@ $swift_help"
 
 # Debian's packages: C libraries that Cairn links, a C++ compiler's headers for the cryptography package, Python; and what
 # Swift itself runs on, where it does not run.
-packages=(ca-certificates g++ git make pkg-config libdeflate-dev libsqlite3-dev libzstd-dev zlib1g-dev python3 python3-venv)
+packages=(ca-certificates g++ git make pkg-config libdeflate-dev libsqlite3-dev libzstd-dev zlib1g-dev libxml2-dev libicu-dev
+    liblzma-dev python3 python3-venv)
 swift build --version > /dev/null 2>&1 \
     || packages+=(binutils libcurl4-openssl-dev libncurses-dev libxml2-dev tzdata uuid-dev)
 if command -v dpkg-query > /dev/null 2>&1; then
@@ -53,6 +54,14 @@ if command -v dpkg-query > /dev/null 2>&1; then
 else
     say "this is not Debian: see to it yourself that what these packages of Debian hold is here: ${packages[*]}"
 fi
+
+# The static libraries alone, so that the linker takes them and the binary needs nothing installed beside it.
+mkdir -p build/static
+for library in xml2 icuuc icudata lzma z sqlite3 zstd deflate; do
+    archive=$(g++ -print-file-name="lib$library.a")
+    [ -f "$archive" ] || fail "the static library lib$library.a is not here, although its Debian package should be"
+    ln -sfn "$archive" "build/static/lib$library.a"
+done
 
 version=$(swift --version 2>&1 | sed -n 's/.*Swift version \([0-9][0-9]*\.[0-9][0-9]*\).*/\1/p' | head -n 1 || true)
 [ -n "$version" ] || fail "\`swift --version\` does not tell a version: $(swift --version 2>&1 | head -n 1)

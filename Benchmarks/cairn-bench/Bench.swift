@@ -4,7 +4,8 @@
 //
 //     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, and the disk's own sync time
 //     cairn-bench serve DIR on|off        a server on a free port, recording or not
-//     cairn-bench sign DIR                curl-style headers and body of one signed GetCallerIdentity call, as JSON
+//     cairn-bench sign DIR CALL           one signed call as JSON: method, path, headers, body; CALL is read (GetCallerIdentity),
+//                                         change (PutBucketPolicy on the bucket `bench`) or object (PutObject of 1 KiB)
 
 import AWSWire
 import EventJournal
@@ -19,9 +20,9 @@ struct Bench {
         switch (arguments.first, arguments.count) {
         case ("journal", 3): try await JournalBench.run(Array(arguments)[1], seconds: Double(Array(arguments)[2]) ?? 2)
         case ("serve", 3): try await serve(Array(arguments)[1], isRecording: Array(arguments)[2] == "on")
-        case ("sign", 2): try await sign(Array(arguments)[1])
+        case ("sign", 3): try await sign(Array(arguments)[1], Array(arguments)[2])
         default:
-            print("usage: cairn-bench journal DIR SECONDS | serve DIR on|off | sign DIR")
+            print("usage: cairn-bench journal DIR SECONDS | serve DIR on|off | sign DIR read|change|object")
             exit(2)
         }
     }
@@ -34,25 +35,34 @@ struct Bench {
         }
     }
 
-    static func sign(_ folder: String) async throws {
+    static func sign(_ folder: String, _ call: String) async throws {
         let configuration = try await ServerConfiguration.load(flags: ["data": folder], environment: [:])
         let access = try await ClientAccess.read(configuration)
-        let body = Array("Action=GetCallerIdentity&Version=2011-06-15".utf8)
         let authority = String(access.endpoint.dropFirst("http://".count))
-        let request = try WireRequest(
-            method: "POST", target: "/",
-            headers: [
-                WireHeader("host", authority), WireHeader("content-type", "application/x-www-form-urlencoded"),
-            ])
-        let signer = RequestSigner(
-            accessKeyID: access.accessKeyID, secret: access.secret, region: access.region, service: "sts",
-            family: .query)
-        var headers: WireStructure = ["content-type": "application/x-www-form-urlencoded"]
-        for header in signer.headers(signing: request, payload: .hash(of: body), at: SystemTime.now()) {
-            headers.append(header.name, .string(header.value))
+        var headers = [WireHeader("host", authority)]
+        let (method, path, body): (String, String, [UInt8])
+        switch call {
+        case "change":
+            let policy =
+                #"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"cloudtrail.amazonaws.com"},"#
+                + #""Action":"s3:GetBucketAcl","Resource":"arn:aws:s3:::bench"}]}"#
+            (method, path, body) = ("PUT", "/bench?policy", Array(policy.utf8))
+        case "object":
+            (method, path, body) = ("PUT", "/bench/object", [UInt8](repeating: UInt8(ascii: "x"), count: 1024))
+        default:
+            (method, path, body) = ("POST", "/", Array("Action=GetCallerIdentity&Version=2011-06-15".utf8))
+            headers.append(WireHeader("content-type", "application/x-www-form-urlencoded"))
         }
+        let isStorage = method == "PUT"
+        let request = try WireRequest(method: method, target: path, headers: headers)
+        let signer = RequestSigner(
+            accessKeyID: access.accessKeyID, secret: access.secret, region: access.region,
+            service: isStorage ? "s3" : "sts", family: isStorage ? .s3 : .query)
+        let signed = signer.headers(signing: request, payload: .hash(of: body), at: SystemTime.now())
         let out: WireStructure = [
-            "endpoint": .string(access.endpoint), "headers": .structure(headers),
+            "endpoint": .string(access.endpoint), "method": .string(method), "path": .string(path),
+            "headers": .structure(
+                WireStructure((headers.dropFirst() + signed).map { .init($0.name, .string($0.value)) })),
             "body": .string(String(decoding: body, as: UTF8.self)),
         ]
         print(String(decoding: WireValue.structure(out).json, as: UTF8.self))

@@ -133,7 +133,8 @@ package final class Recorder: Sendable {
         let entry = EventWriter.entry(
             Self.draft(record, outcome), kind: kind, ownerAccount: record.call.accountID, related: intent)
         do {
-            return try await journal.append(entry)
+            // An intent begins a change, which a nearly full disk refuses; all else finishes one, or changes nothing.
+            return try await journal.append(entry, usesReserve: kind != .intent)
         } catch {
             throw .unrecordable(error)
         }

@@ -58,13 +58,18 @@ package final class Journal: Sendable {
 
     /// Appends one entry and returns when it is on stable storage.
     ///
-    /// - Parameter entry: at most `JournalLimits.entryBytesMax` bytes.
+    /// - Parameters:
+    ///   - entry: at most `JournalLimits.entryBytesMax` bytes.
+    ///   - usesReserve: for what finishes something, or changes nothing: it may take the space that is kept back, so that a
+    ///     nearly full disk refuses changes and still records their end, and reads.
     /// - Returns: its number.
     /// - Throws: `full`, `overloaded`, `tooLarge`, `closed`: nothing was appended. `unavailable`: whether it was appended is
     ///   known only when the journal is opened anew.
     /// - Complexity: one copy; one flush for all who wait at that moment.
-    package func append(_ entry: [UInt8]) async throws(JournalError) -> UInt64 {
-        try await append(byteCount: entry.count) { room in entry.withUnsafeBytes { room.copyMemory(from: $0) } }
+    package func append(_ entry: [UInt8], usesReserve: Bool = false) async throws(JournalError) -> UInt64 {
+        try await append(byteCount: entry.count, usesReserve: usesReserve) { room in
+            entry.withUnsafeBytes { room.copyMemory(from: $0) }
+        }
     }
 
     /// Appends one entry that is given in two pieces; else as `append(_:)`.
@@ -80,9 +85,9 @@ package final class Journal: Sendable {
     /// - Parameter writing: fills the whole buffer. It runs under the journal's lock, before the first suspension: it must
     ///   be short and must not call the journal.
     package func append(
-        byteCount: Int, writing: (UnsafeMutableRawBufferPointer) -> Void
+        byteCount: Int, usesReserve: Bool = false, writing: (UnsafeMutableRawBufferPointer) -> Void
     ) async throws(JournalError) -> UInt64 {
-        try core.admit(byteCount)
+        try core.admit(byteCount, usesReserve: usesReserve)
         let outcome = await withUnsafeContinuation { continuation in
             core.enqueue(payload: byteCount + BlockPayload.lengthBytes, count: 1, continuation) { buffer in
                 writing(buffer.add(byteCount))

@@ -86,13 +86,13 @@ final class JournalCore: Sendable {
 
     // MARK: - Appending
 
-    /// Refuses at once what cannot succeed.
-    func admit(_ byteCount: Int) throws(JournalError) {
+    /// Refuses at once what cannot succeed, and what would begin something new on a disk that is nearly full.
+    func admit(_ byteCount: Int, usesReserve: Bool = false) throws(JournalError) {
         guard byteCount <= limits.entryBytesMax else {
             throw JournalError(
                 .tooLarge, "an entry of \(byteCount) bytes is over the limit of \(limits.entryBytesMax)")
         }
-        if isFull.load(ordering: .relaxed) { try checkSpace() }
+        if !usesReserve { try checkSpace() }
     }
 
     private func checkSpace() throws(JournalError) {
@@ -326,7 +326,7 @@ final class JournalCore: Sendable {
             while count + 1 < all.count, all[count + 1].header.first <= number { count += 1 }
             guard count > 0 else { return }
             do throws(JournalDeviceError) {
-                try keep(all[count].header.first)
+                try KeptMark.write(all[count].header.first, as: JournalFileNames.first, in: directory, device)
                 segments.withLock { $0.removeFirst(count) }
                 for segment in all[..<count] { try device.remove(segment.path) }
                 try device.syncDirectory(directory)
@@ -334,17 +334,5 @@ final class JournalCore: Sendable {
                 throw .device(error.isNoSpace ? .full : .inputOutput, error)
             }
         }
-    }
-
-    /// Makes the number of the first kept entry durable.
-    private func keep(_ number: UInt64) throws(JournalDeviceError) {
-        let unfinished = directory + "/" + JournalFileNames.firstUnfinished
-        // A trim that failed may have left it.
-        do throws(JournalDeviceError) { try device.remove(unfinished) } catch {}
-        let file = try device.open(unfinished, create: true)
-        try file.writeAll(KeptMark.encoded(number), at: 0, path: unfinished)
-        try file.sync()
-        try device.rename(unfinished, to: directory + "/" + JournalFileNames.first)
-        try device.syncDirectory(directory)
     }
 }

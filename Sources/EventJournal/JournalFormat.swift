@@ -4,7 +4,8 @@
 // with the reader's algorithm; change both together, and the version with them.
 //
 // A folder holds segment files, named by the number of their first entry: 20 decimal digits and `.journal`. A file that
-// ends in `.new` is unfinished and means nothing. `first` (optional) holds the number of the first entry that is kept.
+// ends in `.new` is unfinished and means nothing. `first` (optional) holds the number of the first entry that is kept,
+// `last` (optional) that of the newest segment.
 //
 // Segment header, 64 bytes at offset 0:
 //
@@ -41,7 +42,8 @@
 /// Names of the files in the journal's folder.
 enum JournalFileNames {
     static let first = "first"
-    static let firstUnfinished = "first.new"
+    static let last = "last"
+    static let marksUnfinished = ["first.new", "last.new"]
 
     static func segment(_ number: UInt64) -> String {
         let digits = String(number)
@@ -59,7 +61,7 @@ enum JournalFileNames {
     }
 
     static func isUnfinished(_ name: String) -> Bool {
-        name == firstUnfinished || (name.hasSuffix(".new") && number(String(name.dropLast(4))) != nil)
+        marksUnfinished.contains(name) || (name.hasSuffix(".new") && number(String(name.dropLast(4))) != nil)
     }
 }
 
@@ -81,6 +83,8 @@ struct SegmentHeader: Equatable {
     var previousChain: UInt32
     var alignment: UInt32
     var time: Int64
+    /// Bytes that the file was given when it was made; a file that is shorter was cut. 0 where that is not known.
+    var allocated: UInt64 = 0
 
     /// The bytes and their checksum, with which the segment's chain of blocks begins.
     func encoded() -> (bytes: [UInt8], chain: UInt32) {
@@ -94,6 +98,7 @@ struct SegmentHeader: Equatable {
             raw.store(previousChain, at: 40)
             raw.store(alignment, at: 44)
             raw.store(UInt64(bitPattern: time), at: 48)
+            raw.store(allocated, at: 56)
             let checksum = CRC32C.checksum(UnsafeRawBufferPointer(rebasing: raw[16..<64]))
             raw.store(checksum, at: 12)
             return checksum
@@ -113,7 +118,8 @@ struct SegmentHeader: Equatable {
         let previous = raw.load64(24)
         let header = SegmentHeader(
             first: raw.load64(16), previousFirst: previous == .max ? nil : previous, salt: raw.load64(32),
-            previousChain: raw.load32(40), alignment: alignment, time: Int64(bitPattern: raw.load64(48)))
+            previousChain: raw.load32(40), alignment: alignment, time: Int64(bitPattern: raw.load64(48)),
+            allocated: raw.load64(56))
         return .success((header, checksum))
     }
 }

@@ -11,10 +11,12 @@
 //       cut, torn, or garbage, and nothing valid follows
 //     last segment: the same, but a valid block or a mark    error `damaged`: an acknowledged block is bad
 //       of this segment follows
+//     last segment: shorter than it was made                 error `damaged`: its end was cut off
 //     an earlier segment: any block bad, or its end lost     error `damaged`: the next segment proves it was acknowledged
 //     a segment header bad                                   error `damaged`: a segment has its name only when it is whole
 //     a segment between two others not there                 error `missing`
 //     the first segments not there, without a trim           error `missing`
+//     the newest segment not there                           error `missing`: `last` names it
 //     a segment of a later format version                    error `unknownVersion`
 //
 // Why a valid block after a bad one proves damage: a block is written only after the one before was flushed, and a mark
@@ -89,22 +91,16 @@ struct JournalRecovery {
     /// - Returns: first numbers of the segments in order, and of the first that is kept.
     private func tidy() throws(JournalError) -> (numbers: [UInt64], kept: UInt64) {
         let names: [String]
-        var keptBytes: [UInt8]?
-        let keptPath = directory + "/" + JournalFileNames.first
         do throws(JournalDeviceError) {
             names = try device.list(directory)
-            if names.contains(JournalFileNames.first) {
-                keptBytes = try device.open(keptPath, create: false).bytes(at: 0, count: 64)
-            }
         } catch {
             throw .device(.inputOutput, error)
         }
-        var kept: UInt64 = 0
-        if let keptBytes {
-            guard let number = KeptMark.number(keptBytes) else {
-                throw .damaged("the number of the first kept entry is damaged", keptPath, at: 0)
-            }
-            kept = number
+        let kept = try mark(JournalFileNames.first, names) ?? 0
+        let newest = try mark(JournalFileNames.last, names)
+        if let newest, !names.contains(where: { JournalFileNames.number($0).map { $0 >= newest } ?? false }) {
+            throw .missing(
+                "the newest segment of the journal is not there", directory + "/" + JournalFileNames.segment(newest))
         }
         do throws(JournalDeviceError) {
             var isChanged = false
@@ -127,6 +123,22 @@ struct JournalRecovery {
         } catch {
             throw .device(.inputOutput, error)
         }
+    }
+
+    /// The number in a mark; nil when there is none.
+    private func mark(_ name: String, _ names: [String]) throws(JournalError) -> UInt64? {
+        guard names.contains(name) else { return nil }
+        let path = directory + "/" + name
+        let bytes: [UInt8]
+        do throws(JournalDeviceError) {
+            bytes = try device.open(path, create: false).bytes(at: 0, count: 64)
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+        guard let number = KeptMark.number(bytes) else {
+            throw .damaged("the number in this file is damaged", path, at: 0)
+        }
+        return number
     }
 
     // MARK: - Blocks
@@ -202,6 +214,11 @@ struct JournalRecovery {
         } catch {
             throw .device(.inputOutput, error)
         }
+        guard size >= segment.header.allocated else {
+            throw .damaged(
+                "the segment has \(size) bytes, but was made with \(segment.header.allocated): its end was cut off",
+                segment.path, at: size)
+        }
         guard tail.offset < size else { return true }
         let alignment = UInt64(segment.header.alignment)
         var window = SegmentWindow(segment, limit: size, windowBytes: Self.windowBytes)
@@ -253,17 +270,20 @@ struct JournalRecovery {
             let file = segment.file
             let size = try file.size()
             var bytesCut: UInt64 = 0
-            if !isClean {
-                bytesCut = size > tail.offset ? size - tail.offset : 0
-                try file.truncate(min(size, tail.offset))
+            if !isClean, size > tail.offset {
+                bytesCut = size - tail.offset
+                // Zeros are written rather than the file made shorter: it keeps the size that proves that it is whole.
+                let zeros = [UInt8](repeating: 0, count: Self.windowBytes)
+                var offset = tail.offset
+                while offset < size {
+                    let count = Int(min(UInt64(zeros.count), size - offset))
+                    try file.writeAll(Array(zeros[..<count]), at: offset, path: segment.path)
+                    offset += UInt64(count)
+                }
             }
             if let lastBlock {
                 let bytes = try file.bytes(at: lastBlock.offset, count: lastBlock.count)
                 try file.writeAll(bytes, at: lastBlock.offset, path: segment.path)
-            }
-            if !isClean, size > tail.offset {
-                // Room for what was allocated before; without it the next writes only take longer.
-                do throws(JournalDeviceError) { try file.allocate(size) } catch  where error.isNoSpace {}
             }
             try file.sync()
             return bytesCut
@@ -273,9 +293,23 @@ struct JournalRecovery {
     }
 }
 
-/// The `first` file: the number of the first kept entry in 20 digits, a space, and 8 hexadecimal digits of the CRC-32C of
-/// the 20, then a line feed.
+/// The files `first` and `last`: the number of the first entry that is kept, and of the first entry of the newest segment,
+/// in 20 digits, a space, and 8 hexadecimal digits of the CRC-32C of the 20, then a line feed.
 enum KeptMark {
+    /// Makes a mark durable.
+    static func write(
+        _ number: UInt64, as name: String, in directory: String, _ device: any JournalDevice
+    ) throws(JournalDeviceError) {
+        let unfinished = directory + "/" + name + ".new"
+        // An attempt that failed may have left it.
+        do throws(JournalDeviceError) { try device.remove(unfinished) } catch {}
+        let file = try device.open(unfinished, create: true)
+        try file.writeAll(encoded(number), at: 0, path: unfinished)
+        try file.sync()
+        try device.rename(unfinished, to: directory + "/" + name)
+        try device.syncDirectory(directory)
+    }
+
     static func encoded(_ number: UInt64) -> [UInt8] {
         let digits = Array(JournalFileNames.segment(number).utf8.prefix(20))
         let checksum = String(digits.withUnsafeBytes { CRC32C.checksum($0) }, radix: 16)

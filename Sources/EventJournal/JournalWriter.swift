@@ -40,7 +40,6 @@ struct JournalWriter {
         _ block: UnsafeMutableRawBufferPointer, count: UInt32
     ) throws(JournalError) -> (first: UInt64, begun: JournalSegment?) {
         if let failure { throw failure }
-        try checkSpace(for: UInt64(block.count))
         var begun: JournalSegment?
         if tail.offset + UInt64(block.count) > limits.segmentBytes, tail.next > segment.header.first {
             begun = try roll()
@@ -102,11 +101,7 @@ struct JournalWriter {
         return error
     }
 
-    /// Refuses what would leave less than the reserve.
-    private func checkSpace(for bytes: UInt64) throws(JournalError) {
-        try Self.checkSpace(directory, device, limits, for: bytes)
-    }
-
+    /// Refuses when less than the reserve is free.
     static func checkSpace(
         _ directory: String, _ device: any JournalDevice, _ limits: JournalLimits, for bytes: UInt64
     ) throws(JournalError) {
@@ -132,6 +127,7 @@ struct JournalWriter {
             begun = try Self.create(
                 tail.next, after: (segment.header.first, tail.chain), directory: directory, device: device,
                 limits: limits, time: clock())
+            try KeptMark.write(tail.next, as: JournalFileNames.last, in: directory, device)
         } catch {
             if error.isNoSpace { throw .device(.full, error) }
             throw failed(error)
@@ -150,7 +146,8 @@ struct JournalWriter {
     ) throws(JournalDeviceError) -> (segment: JournalSegment, allocated: UInt64) {
         let header = SegmentHeader(
             first: first, previousFirst: previous?.first, salt: device.randomBits(),
-            previousChain: previous?.chain ?? 0, alignment: limits.blockAlignment, time: time)
+            previousChain: previous?.chain ?? 0, alignment: limits.blockAlignment, time: time,
+            allocated: limits.segmentBytes)
         let (bytes, chain) = header.encoded()
         let path = directory + "/" + JournalFileNames.segment(first)
         let unfinished = directory + "/" + JournalFileNames.unfinishedSegment(first)

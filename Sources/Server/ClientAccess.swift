@@ -23,7 +23,7 @@ package struct ClientAccess: Sendable {
             throw ConfigurationProblem(
                 "no server has run in the data folder `\(folder)`; start one with `cairn serve --data \(folder)`")
         }
-        let catalog = try Catalog(path: folder + "/catalog.sqlite")
+        let catalog = try Catalog(path: folder + "/catalog.sqlite", isShared: true)
         defer { try? catalog.close() }
         guard try await FirstAccount.exists(in: catalog) else {
             throw ConfigurationProblem("the data folder `\(folder)` has no account yet; start its server once")

@@ -62,22 +62,30 @@ package struct DataFolder: Sendable {
         return flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
     }
 
-    /// Whether something that only a server writes is there: a folder with this and without its other rooms has lost them.
-    package var isNew: Bool {
-        access(catalog, F_OK) != 0 && isEmpty(journal) && isEmpty(history) && isEmpty(keys)
+    /// What was in the folder when it was opened, to tell a first start from a folder that has lost a part.
+    package var hasCatalog: Bool { access(catalog, F_OK) == 0 }
+    package var hasJournal: Bool { !isEmpty(journal) }
+    package var hasHistory: Bool { !isEmpty(history) }
+
+    /// The refusal to start on a folder that has lost a part, rather than to begin anew in silence.
+    package static func lost(_ what: String, _ path: String) -> DataFolderProblem {
+        DataFolderProblem(
+            "\(what) `\(path)` is missing, although this data folder is in use; restore it from a backup, or move the "
+                + "whole data folder away to start empty")
     }
 
-    /// Refuses to start on a folder from which a part has been lost, rather than begin anew in silence.
-    package func checkComplete() throws(DataFolderProblem) {
-        guard !isNew else { return }
-        let remedy = "restore it from a backup, or move the whole data folder away to start empty"
-        guard access(catalog, F_OK) == 0 else {
-            throw DataFolderProblem(
-                "the catalogue `\(catalog)` is missing, although this data folder is in use; \(remedy)")
-        }
-        guard !isEmpty(journal) else {
-            throw DataFolderProblem("the journal `\(journal)` is empty, although this data folder is in use; \(remedy)")
-        }
+    /// The journal ends before what other rooms have taken from it.
+    package static func shortened(_ path: String, cause: String) -> DataFolderProblem {
+        DataFolderProblem(
+            "the journal `\(path)` has lost its end (\(cause)); restore the whole data folder from one backup, or move it "
+                + "away to start empty")
+    }
+
+    /// The root secret does not fit what is sealed in the catalogue.
+    package static func unopened(_ path: String, cause: String) -> DataFolderProblem {
+        DataFolderProblem(
+            "the root secret `\(path)` does not open the first account's key in the catalogue (\(cause)); restore both from "
+                + "the same backup, or move the whole data folder away to start empty")
     }
 
     private func isEmpty(_ directory: String) -> Bool {

@@ -105,7 +105,7 @@ package struct Gate: RequestResponder {
             } else if operation.traits.streamsBody {
                 operationRequest.body = .whole(decoded.bytes)
             }
-            let result = try await operation.perform(operationRequest, call)
+            let result = try await perform(operation, operationRequest, call)
             answer = service.wireProtocol.answer(
                 result, operation: decoded.operation, requestID: visit.requestID, hostID: visit.hostID)
             outcome = CallOutcome(
@@ -171,6 +171,30 @@ struct Decoded {
 struct Proof {
     var caller: Caller
     var signature: VerifiedSignature?
+}
+
+// MARK: - Perform
+
+extension Gate {
+    /// Documents beyond this are worked on in the shared pool, not on the connection's event loop.
+    private static let smallDocumentBytesMax = 64 << 10
+
+    private func perform(
+        _ operation: BoundOperation, _ request: OperationRequest, _ call: Call
+    ) async throws(AWSError) -> OperationAnswer {
+        guard request.bytes.count > Self.smallDocumentBytesMax else {
+            return try await operation.perform(request, call)
+        }
+        let result = await withTaskExecutorPreference(globalConcurrentExecutor) {
+            () async -> Result<OperationAnswer, AWSError> in
+            do throws(AWSError) {
+                return .success(try await operation.perform(request, call))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
 }
 
 // MARK: - Decode

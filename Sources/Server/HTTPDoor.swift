@@ -99,15 +99,16 @@ package enum HTTPDoor {
         responder: some RequestResponder, onRunning: @escaping Running
     ) async throws {
         let server = Server(
-            childChannelSetup: HTTP1Channel(
-                responder: { request, writer, channel in
-                    try await respond(to: request, writer, channel, limits, responder)
-                },
-                configuration: .init(
-                    additionalChannelHandlers: [UnreadableRequestHandler()], idleTimeout: limits.idle,
-                    httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: limits.headerBytesMax, maxHeaderListSize: limits.headerBytesMax,
-                        maxHeaderFieldCount: limits.headersMax))),
+            childChannelSetup: LoopBoundChannel(
+                inner: HTTP1Channel(
+                    responder: { request, writer, channel in
+                        try await respond(to: request, writer, channel, limits, responder)
+                    },
+                    configuration: .init(
+                        additionalChannelHandlers: [UnreadableRequestHandler()], idleTimeout: limits.idle,
+                        httpDecoderConfiguration: .init(
+                            maxHeaderFieldSize: limits.headerBytesMax, maxHeaderListSize: limits.headerBytesMax,
+                            maxHeaderFieldCount: limits.headersMax)))),
             configuration: ServerConfigurationOfHummingbird(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
             eventLoopGroup: group, logger: logger)

@@ -16,7 +16,7 @@ package struct LocalHistory: Sendable {
     package static func open(_ configuration: ServerConfiguration) throws -> LocalHistory {
         let folder = try DataFolder.open(configuration.dataFolder)
         do {
-            try folder.checkComplete()
+            guard folder.hasJournal else { throw DataFolder.lost("the journal", folder.journal) }
             let clock: @Sendable () -> Int64 = { SystemTime.now().milliseconds }
             let journal = try Journal.open(
                 directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(), clock: clock)

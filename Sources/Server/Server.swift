@@ -67,23 +67,35 @@ private struct House: Sendable {
         var logger = Logger(label: "cairn") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = configuration.logLevel
 
-        try folder.checkComplete()
-        let catalog = try Catalog(path: folder.catalog)
-        let isFirstStart = try await !FirstAccount.exists(in: catalog)
-        let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
-        let account = try await FirstAccount.open(catalog, secret, randomBytes: random, now: clock())
-
+        // The journal is made before the account, so an account without a journal has lost it; entries without a catalog
+        // have lost that. A first start that was cut short leaves neither, and goes on.
+        let (hadCatalog, hadJournal, hadHistory) = (folder.hasCatalog, folder.hasJournal, folder.hasHistory)
+        let openedCatalog = hadCatalog ? try Catalog(path: folder.catalog) : nil
+        if let openedCatalog, !hadJournal, try await FirstAccount.exists(in: openedCatalog) {
+            throw DataFolder.lost("the journal", folder.journal)
+        }
         let journal = try Journal.open(
             directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(),
             clock: { clock().milliseconds })
-        let settled = try await settle(journal, catalog)
+        if !hadCatalog, hadHistory || journal.durableNumber > 0 {
+            throw DataFolder.lost("the catalogue", folder.catalog)
+        }
+        let catalog = try openedCatalog ?? Catalog(path: folder.catalog)
+        let isFirstStart = try await !FirstAccount.exists(in: catalog)
+        let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
+        let account: FirstAccount
+        do throws(AWSError) {
+            account = try await FirstAccount.open(catalog, secret, randomBytes: random, now: clock())
+        } catch {
+            throw DataFolder.unopened(folder.keys + "/" + RootSecret.fileName, cause: error.cause ?? error.message)
+        }
+
+        let settled = try await settle(journal, catalog, folder)
         if settled > 0 {
             logger.warning(
                 "calls were under way when the server stopped; recorded as unknown", metadata: ["count": "\(settled)"])
         }
-        let history = try History.open(
-            directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
-            clock: { clock().milliseconds })
+        let history = try openHistory(folder, journal, clock)
 
         let identifiers = Identifiers(randomBytes: random)
         let recorder = Recorder(
@@ -124,10 +136,29 @@ private struct House: Sendable {
             digests: digests, signingKeys: signingKeys, gate: gate, account: account)
     }
 
+    private static func openHistory(
+        _ folder: DataFolder, _ journal: Journal, _ clock: @escaping Clock
+    ) throws -> History {
+        do {
+            return try History.open(
+                directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
+                clock: { clock().milliseconds })
+        } catch {
+            guard error.code == .journal else { throw error }
+            throw DataFolder.shortened(folder.journal, cause: "\(error)")
+        }
+    }
+
     /// Closes the intents of calls that a crash cut off.
-    private static func settle(_ journal: Journal, _ catalog: Catalog) async throws -> Int {
+    private static func settle(
+        _ journal: Journal, _ catalog: Catalog, _ folder: DataFolder
+    ) async throws -> Int {
         let saved = try await catalog.read { (snapshot) throws(AWSError) in try snapshot.get(settledKey)?.value }
         let from = saved.flatMap { UInt64(String(decoding: $0, as: UTF8.self)) } ?? 0
+        guard from <= journal.durableNumber else {
+            throw DataFolder.shortened(
+                folder.journal, cause: "it ends at entry \(journal.durableNumber), but entry \(from) was acknowledged")
+        }
         return try await Recorder.settle(journal, from: from)
     }
 

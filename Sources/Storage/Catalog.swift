@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+internal import Crypto
 internal import Foundation
 internal import GRDB
 
 /// The shared state of the house: small documents under ordered keys, in one SQLite file with real transactions.
 ///
-/// Layout: one table `document(key BLOB PRIMARY KEY, value BLOB, version INTEGER)`, keys ordered by their bytes. A commit
-/// is on stable storage when `write` returns (WAL, `synchronous=FULL`: one flush for each commit).
+/// Layout: one table `document(key BLOB PRIMARY KEY, value BLOB, version INTEGER, checksum INTEGER)`, keys ordered by their
+/// bytes. The checksum is the first eight bytes, little endian, of SHA-256 over the key's length (8 bytes, little endian),
+/// the key and the value; it is verified at each read, and for all documents when the server opens the catalog. A commit is
+/// on stable storage when `write` returns (WAL, `synchronous=FULL`: one flush for each commit).
 ///
 /// Everything throws `AWSError`, since what fails here fails a call; the SQLite error goes into `cause`, for the log.
 package final class Catalog: Sendable {
@@ -16,9 +19,14 @@ package final class Catalog: Sendable {
 
     /// Opens or creates the catalog and checks the file's integrity.
     ///
+    /// - Parameter isShared: another process may have it open, as when a command looks into a running server's; then the
+    ///   write-ahead log cannot be checked.
     /// - Throws: `CatalogDamage` that names the file and says what can be done.
-    package init(path: String) throws {
+    package init(path: String, isShared: Bool = false) throws {
         self.path = path
+        if !isShared, let problem = CatalogLogCheck.problem(of: path + "-wal") {
+            throw CatalogDamage(path: path + "-wal", reason: problem)
+        }
         var configuration = Configuration()
         configuration.maximumReaderCount = 4
         // The commands look into the catalog of a running server.
@@ -32,7 +40,8 @@ package final class Catalog: Sendable {
                 try db.execute(
                     sql: """
                         CREATE TABLE IF NOT EXISTS document (
-                            key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL
+                            key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL,
+                            checksum INTEGER NOT NULL
                         ) WITHOUT ROWID
                         """)
             }
@@ -40,14 +49,24 @@ package final class Catalog: Sendable {
             guard verdict == "ok" else {
                 throw CatalogDamage(path: path, reason: verdict ?? "no answer to the integrity check")
             }
+            try pool.read { db in
+                let rows = try Row.fetchCursor(db, sql: "SELECT key, value, version, checksum FROM document")
+                while let row = try rows.next() { _ = try CatalogDocument(checking: row) }
+            }
         } catch let damage as CatalogDamage {
             throw damage
+        } catch let damage as DocumentDamage {
+            throw CatalogDamage(path: path, reason: damage.description)
         } catch {
             throw CatalogDamage(path: path, reason: "\(error)")
         }
     }
 
-    package func close() throws { try pool.close() }
+    /// Brings the write-ahead log into the file and closes it.
+    package func close() throws {
+        try pool.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
+        try pool.close()
+    }
 
     /// Reads a consistent snapshot.
     package func read<Result: Sendable>(
@@ -155,8 +174,9 @@ package class CatalogSnapshot {
 
     package func get(_ key: CatalogKey) throws(AWSError) -> CatalogDocument? {
         try sql {
-            try Row.fetchOne(db, sql: "SELECT key, value, version FROM document WHERE key = ?", arguments: [key.data])
-                .map(CatalogDocument.init)
+            try Row.fetchOne(
+                db, sql: "SELECT key, value, version, checksum FROM document WHERE key = ?", arguments: [key.data]
+            ).map { try CatalogDocument(checking: $0) }
         }
     }
 
@@ -170,7 +190,7 @@ package class CatalogSnapshot {
         prefix: CatalogKey, after: CatalogKey? = nil, from: CatalogKey? = nil, limit: Int = .max
     ) throws(AWSError) -> [CatalogDocument] {
         try sql {
-            var sql = "SELECT key, value, version FROM document WHERE key >= ?"
+            var sql = "SELECT key, value, version, checksum FROM document WHERE key >= ?"
             var arguments: [any DatabaseValueConvertible] = [max(prefix, from ?? prefix).data]
             if let after {
                 sql += " AND key > ?"
@@ -182,7 +202,8 @@ package class CatalogSnapshot {
             }
             sql += " ORDER BY key LIMIT ?"
             arguments.append(Int64(min(limit, Int(Int64.max))))
-            return try Row.fetchAll(db, sql: sql, arguments: StatementArguments(arguments)).map(CatalogDocument.init)
+            return try Row.fetchAll(db, sql: sql, arguments: StatementArguments(arguments))
+                .map { try CatalogDocument(checking: $0) }
         }
     }
 
@@ -208,9 +229,10 @@ package final class CatalogTransaction: CatalogSnapshot {
         try sql {
             try db.execute(
                 sql: """
-                    INSERT INTO document (key, value, version) VALUES (?, ?, 1)
-                    ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1
-                    """, arguments: [key.data, Data(value)])
+                    INSERT INTO document (key, value, version, checksum) VALUES (?, ?, 1, ?)
+                    ON CONFLICT (key) DO UPDATE
+                    SET value = excluded.value, version = version + 1, checksum = excluded.checksum
+                    """, arguments: [key.data, Data(value), CatalogDocument.checksum(key: key.data, value: Data(value))])
         }
     }
 
@@ -229,9 +251,31 @@ extension CatalogKey {
 }
 
 extension CatalogDocument {
-    fileprivate init(_ row: Row) {
+    /// - Throws: `DocumentDamage` when the checksum does not fit.
+    fileprivate init(checking row: Row) throws(DocumentDamage) {
         let key: Data = row[0]
         let value: Data = row[1]
+        let stored: Int64 = row[3]
+        guard Self.checksum(key: key, value: value) == stored else {
+            throw DocumentDamage(key: CatalogKey(bytes: Array(key)))
+        }
         self.init(key: CatalogKey(bytes: Array(key)), value: Array(value), version: row[2])
     }
+
+    fileprivate static func checksum(key: Data, value: Data) -> Int64 {
+        var hash = SHA256()
+        withUnsafeBytes(of: UInt64(key.count).littleEndian) { hash.update(bufferPointer: $0) }
+        hash.update(data: key)
+        hash.update(data: value)
+        return hash.finalize().withUnsafeBytes {
+            Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 0, as: Int64.self))
+        }
+    }
+}
+
+/// A document whose checksum does not fit.
+private struct DocumentDamage: Error, CustomStringConvertible {
+    let key: CatalogKey
+
+    var description: String { "the document `\(key.components.joined(separator: "/"))` fails its checksum" }
 }

@@ -85,16 +85,25 @@ struct JournalRecoveryTests {
         try await fill(4)
         let whole = disk.bytes(lone)
         for length in stride(from: block(3) + 1, to: block(3) + 64 + 304, by: 7) {
-            disk.edit(lone) { $0 = Array(whole[..<length]) }
+            disk.edit(lone) { for index in length..<$0.count { $0[index] = 0 } }
             try await expectEntries(3, cut: true)
             disk.edit(lone) { $0 = whole }
         }
     }
 
-    @Test func `a file that ends at a block is whole up to there`() async throws {
+    @Test func `a file that is shorter than it was made stops the start and is named`() async throws {
         try await fill(4)
-        disk.edit(lone) { $0 = Array($0[..<block(3)]) }
-        try await expectEntries(3, cut: false)
+        let whole = disk.bytes(lone)
+        for length in [block(3), block(3) + 100, whole.count - 1] {
+            disk.edit(lone) { $0 = Array(whole[..<length]) }
+            #expect {
+                try TestJournal.open(disk)
+            } throws: { error in
+                guard let error = error as? JournalError else { return false }
+                return error.code == .damaged && error.path?.hasSuffix(lone) == true
+            }
+            disk.edit(lone) { $0 = whole }
+        }
     }
 
     @Test func `a last block that ends in zeros is cut off`() async throws {
