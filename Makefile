@@ -21,7 +21,7 @@ ARGS ?=
 
 SWIFT_SOURCES := Package.swift Sources Tests
 
-.PHONY: help setup build test acceptance run demo bench format lint clean
+.PHONY: help setup build test simulate acceptance run demo bench format lint clean
 
 help: ## Shows the verbs.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -34,6 +34,9 @@ build: setup ## Builds the release binary, .build/release/cairn.
 
 test: build ## Runs the unit tests, then the acceptance tests on the release binary.
 	@scripts/test.sh
+
+simulate: ## Runs the event path under ten thousand seeds: faults, power cuts, jumps of the clock.
+	CAIRN_SIMULATION_SEEDS=$${CAIRN_SIMULATION_SEEDS:-10000} swift test --filter PipelineTests $(SWIFT_TEST_FLAGS)
 
 acceptance: build ## Runs the acceptance tests alone.
 	build/venv/bin/python -m pytest Acceptance $(PYTEST_FLAGS)

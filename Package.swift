@@ -56,6 +56,7 @@ let package = Package(
         .systemLibrary(
             name: "CDeflate", path: "Sources/CLibraries/CDeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
         room("EventRecord"),
         room("Policies"),
         room("AWSWire", [crypto, log, nioCore]),
@@ -63,7 +64,7 @@ let package = Package(
         room("EventJournal"),
         // Level 1.
         room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
-        room("Capture", ["EventRecord", "EventJournal", "LogFiles", "AWSWire", log]),
+        room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
@@ -100,7 +101,7 @@ let package = Package(
         .executableTarget(
             name: "cairn",
             dependencies: [
-                "Server", "LogFiles", "AWSWire",
+                "Server", "EventRecord", "EventHistory", "LogFiles", "AWSWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -123,13 +124,15 @@ let package = Package(
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),
+        tests("PipelineTests", ["EventHistory", "EventRecord", "EventJournal"]),
         tests("LogFilesTests", ["LogFiles", crypto]),
         tests(
             "TrailsTests",
             [
-                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects", log,
+                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects",
+                log,
             ]),
-        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord"]),
+        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", nioCore]),
         tests("ServerTests", ["Server", "AWSWire", log]),
     ]
 )

@@ -282,3 +282,44 @@ def test_every_real_record_comes_in_and_is_found(make_server):
             continue  # event history shows management events
         assert event_id in shown, same[0]
         assert shown[event_id] in same
+
+
+def post(server, body: bytes, **headers):
+    """`POST /events` with the body's hash in the header, so that it is streamed."""
+    import hashlib
+
+    return server.signed("POST", "/events", service="cairn", body=body,
+                         headers={"X-Amz-Content-SHA256": hashlib.sha256(body).hexdigest(), **headers})
+
+
+def test_events_are_posted_as_lines_and_answered_with_their_numbers(server):
+    lines = [json.dumps(record(900_000 + n)).encode() for n in range(3000)]
+    first = post(server, gzip.compress(b"\n".join(lines[:2000])))
+    assert first.status == 200, first
+    answer = first.json()
+    assert answer["imported"] == 2000 and answer["nextNumber"] - answer["firstNumber"] >= 2000
+    lines[2500] = b'{"broken": '
+    answer = post(server, b"\n".join(lines)).json()
+    assert (answer["imported"], answer["duplicates"], answer["malformed"]) == (999, 2000, 1)
+    assert answer["problems"][0]["line"] == 2501 and answer["problems"][0]["reason"]
+    assert len(server.events(region="us-east-1", start=LONG_AGO, EventId=str(uuid.UUID(int=(1 << 100) + 902_999)))) == 1
+
+
+def test_a_body_that_is_not_what_its_hash_says_leaves_no_event(server):
+    import hashlib
+
+    made = json.dumps(record(990_001)).encode()
+    signed = server.sign("POST", "/events", service="cairn", body=made,
+                         headers={"X-Amz-Content-SHA256": hashlib.sha256(b"other").hexdigest()})
+    answer = server.http("POST", "/events", signed, made)
+    assert answer.status in (400, 403), answer
+    assert server.events(region="us-east-1", start=LONG_AGO, EventId=str(uuid.UUID(int=(1 << 100) + 990_001))) == []
+
+
+def test_a_small_body_may_hold_much(server):
+    """18 MB of records from a small body: read in pieces."""
+    padding = "p" * 60_000
+    body = b"\n".join(json.dumps(record(800_000 + n, additionalEventData={"p": padding})).encode() for n in range(300))
+    packed = gzip.compress(body, 1)
+    answer = post(server, packed).json()
+    assert answer["imported"] == 300 and answer["malformed"] == 0

@@ -217,6 +217,13 @@ package struct RequestBody: Sendable {
         self.source = source
     }
 
+    /// A body that lies in memory, and was checked.
+    package static func whole(_ bytes: [UInt8]) -> RequestBody {
+        RequestBody(length: Int64(bytes.count)) { consumer throws(AWSError) in
+            if !bytes.isEmpty { try await consumer(ByteBuffer(bytes: bytes)) }
+        }
+    }
+
     /// The trailing headers (`x-amz-checksum-crc32` and the like), verified; empty until `consume` has returned.
     package var trailers: [WireHeader] { trailing?.all ?? [] }
 
@@ -270,10 +277,11 @@ package struct OperationAnswer: Sendable {
 package struct AnswerStream: Sendable {
     package typealias Write = (ByteBuffer) async throws -> Void
 
-    package let length: Int64
+    /// nil where it is known only at the end; the body is then sent in chunks.
+    package let length: Int64?
     package let write: @Sendable (_ write: Write) async throws -> Void
 
-    package init(length: Int64, write: @escaping @Sendable (_ write: Write) async throws -> Void) {
+    package init(length: Int64?, write: @escaping @Sendable (_ write: Write) async throws -> Void) {
         self.length = length
         self.write = write
     }

@@ -39,9 +39,9 @@ package struct Service: Sendable {
     package let apiVersion: String?
     /// Whether events carry us-east-1, whatever region was asked (IAM, STS's global endpoint, Organizations).
     package let isGlobal: Bool
-    package let operations: [String: BoundOperation]
+    package private(set) var operations: [String: BoundOperation]
     /// Finds the operation of a REST request; nil for services whose protocol names it (JSON, Query).
-    package let route: Route?
+    package private(set) var route: Route?
     /// What the event shows of a call to an operation that is not built, where that is not the decoded parameters.
     package let recorded: (@Sendable (OperationRequest) -> WireValue)?
 
@@ -62,6 +62,18 @@ package struct Service: Sendable {
         self.isGlobal = isGlobal
         self.operations = Dictionary(
             operations.map { ($0.name, BoundOperation($0, owner: owner)) }, uniquingKeysWith: { _, last in last })
+    }
+
+    /// This service with the operations of another that has the same name and protocol: what this one does not route goes there.
+    package func joined(with other: Service) -> Service {
+        var joined = self
+        joined.operations.merge(other.operations) { own, _ in own }
+        if let route, let otherRoute = other.route {
+            joined.route = { (request) throws(AWSError) in
+                do throws(AWSError) { return try otherRoute(request) } catch { return try route(request) }
+            }
+        }
+        return joined
     }
 
     /// The error that the protocol has for an operation that is not built.

@@ -3,30 +3,35 @@
 package import AWSWire
 package import EventJournal
 internal import EventRecord
-internal import LogFiles
 
 /// Takes events that were recorded elsewhere: Cairn's own `POST /events`, which `cairn import` uses.
 ///
-/// The body is a log file: `{"Records":[...]}`, a list, or one record after another; plain or gzip, as its bytes tell. Each
-/// record is checked by itself; one that is malformed is named with its reason and does not stop the rest. Each eventID is
-/// taken once, however often it comes. What was taken is durable in the journal, and in event history, when the answer
-/// leaves; imported events are never delivered to trails.
+/// The body is a log file: `{"Records":[...]}`, a list, or one record after another, a line each or not; plain, gzip or zstd, as
+/// its bytes tell. It may have any size where the header `x-amz-content-sha256` states its hash: it is then put aside on the disk
+/// until it has proven itself, and read in pieces. Without that header it must fit into memory (`bodyBytesMax`).
+///
+/// Each record is checked by itself; one that is malformed is named with its place and reason and does not stop the rest. Each
+/// eventID is taken once, however often it comes. What was taken is durable in the journal, and in event history, when the
+/// answer leaves; imported events are never delivered to trails. When the journal can take no more, the answer is 503 with
+/// Retry-After; what was taken until then stays, and sending all again takes the rest.
 ///
 /// `POST /events?file=NAME`, signed for the service `cairn`. Answer (JSON): `{"imported":N,"duplicates":N,"malformed":N,
-/// "problems":[{"offset":N,"reason":"..."}],"firstNumber":N,"nextNumber":N}`; at most `problemsMax` problems are listed,
+/// "problems":[{"offset":N,"line":N,"reason":"..."}],"firstNumber":N,"nextNumber":N}`; numbers are the journal's; at most `problemsMax` problems are listed,
 /// all are counted.
 package struct EventIntake: Sendable {
     package static let problemsMax = 100
     package static let bodyBytesMax = 256 << 20
     /// Events that go into the journal in one piece.
     package static let batchEventsMax = 2000
+    /// Bytes of records that go into the journal in one piece, about.
+    static let batchBytesMax = 4 << 20
 
     /// Which of the ids an account's event history has already.
     package typealias KnownEvents = @Sendable (_ eventIDs: [String], _ account: String) async throws -> Set<String>
 
     package static let operations: [Operation<EventIntake>] = [
         Operation(
-            "ImportEvents", .write, OperationTraits(bodyBytesMax: bodyBytesMax),
+            "ImportEvents", .write, OperationTraits(streamsBody: true, bodyBytesMax: bodyBytesMax),
             recorded: { request in
                 request.http.queryValue("file").map { .structure(["file": .string(String($0.prefix(1024)))]) } ?? .null
             },
@@ -34,12 +39,15 @@ package struct EventIntake: Sendable {
     ]
 
     private let journal: Journal
+    private let directory: String
     private let known: KnownEvents
     /// Lets one import at a time look up its ids and append, so that two cannot take the same event.
     private let turn = SerialTurn()
 
-    package init(journal: Journal, known: @escaping KnownEvents) {
+    /// - Parameter directory: where bodies are put aside while they come in.
+    package init(journal: Journal, directory: String, known: @escaping KnownEvents) {
         self.journal = journal
+        self.directory = directory
         self.known = known
     }
 
@@ -57,21 +65,21 @@ package struct EventIntake: Sendable {
     }
 
     struct ImportInput: OperationInput {
-        let bytes: [UInt8]
+        let body: RequestBody
 
-        init(_ request: OperationRequest) throws(AWSError) { bytes = request.bytes }
+        init(_ request: OperationRequest) throws(AWSError) { body = request.body ?? .whole(request.bytes) }
     }
 
     struct ImportOutput: OperationOutput {
         var imported = 0
         var duplicates = 0
         var malformed = 0
-        var problems: [(offset: Int, reason: String)] = []
+        var problems: [(offset: Int, line: Int, reason: String)] = []
         var numbers: Range<UInt64>?
 
-        mutating func refuse(_ offset: Int, _ reason: String) {
+        mutating func refuse(_ offset: Int, _ line: Int, _ reason: String) {
             malformed += 1
-            if problems.count < EventIntake.problemsMax { problems.append((offset, reason)) }
+            if problems.count < EventIntake.problemsMax { problems.append((offset, line, reason)) }
         }
 
         func answer() -> OperationAnswer {
@@ -87,31 +95,57 @@ package struct EventIntake: Sendable {
             members.append(
                 "problems",
                 .list(
-                    problems.map { .structure(["offset": .integer(Int64($0.offset)), "reason": .string($0.reason)]) }))
+                    problems.map { problem in
+                        .structure([
+                            "offset": .integer(Int64(problem.offset)), "line": .integer(Int64(problem.line)),
+                            "reason": .string(problem.reason),
+                        ])
+                    }))
             return OperationAnswer(body: .members(members), recorded: counts)
         }
     }
 
     @Sendable func importEvents(_ input: ImportInput, _ call: Call) async throws(AWSError) -> ImportOutput {
         var output = ImportOutput()
-        let content: [UInt8]
-        do {
-            content = try LogFile.content(of: input.bytes)
-        } catch {
-            output.refuse(error.offset, error.reason)
-            return output
-        }
-        let found = LogFile.records(in: content)
-        for problem in found.problems { output.refuse(problem.offset, problem.reason) }
+        let spool = try IntakeSpool(directory: directory)
+        try await spool.fill(input.body)
+        let reader = ContentReader(spool)
+        var stream = RecordStream()
         var batch: [Candidate] = []
-        for range in found.records {
+        var bytes = 0
+        var isMore = true
+        while isMore {
+            var items: [RecordStream.Item] = []
             do {
-                batch.append(try Candidate(content, range))
+                if let piece = try reader.next() {
+                    stream.take(piece) { items.append($0) }
+                } else {
+                    stream.finish { items.append($0) }
+                    isMore = false
+                }
+            } catch let damage as ContentReader.Damaged {
+                output.refuse(damage.offset, 0, damage.reason)
+                isMore = false
+            } catch let error as AWSError {
+                throw error
             } catch {
-                output.refuse(range.lowerBound + error.offset, error.description)
+                throw .internalFailure(cause: "import: \(error)")
             }
-            if batch.count == Self.batchEventsMax {
-                try await take(&batch, call, &output)
+            for item in items {
+                switch item.outcome {
+                case .failure(let problem): output.refuse(item.offset, item.line, problem.reason)
+                case .success(let record):
+                    do throws(EventError) {
+                        batch.append(try Candidate(record))
+                        bytes += record.count
+                    } catch {
+                        output.refuse(item.offset + error.offset, item.line, error.description)
+                    }
+                }
+                if batch.count >= Self.batchEventsMax || bytes >= Self.batchBytesMax {
+                    try await take(&batch, call, &output)
+                    bytes = 0
+                }
             }
         }
         try await take(&batch, call, &output)
@@ -120,10 +154,10 @@ package struct EventIntake: Sendable {
 
     private struct Candidate {
         let eventID: String
-        let record: ArraySlice<UInt8>
+        let record: [UInt8]
 
-        init(_ content: [UInt8], _ range: Range<Int>) throws(EventError) {
-            record = content[range]
+        init(_ record: [UInt8]) throws(EventError) {
+            self.record = record
             let event = try Event(record)
             try EventSchema.check(event)
             // "Once each" is by eventID, so a record without one cannot be taken.
@@ -147,7 +181,7 @@ package struct EventIntake: Sendable {
                 var entries: [[UInt8]] = []
                 for candidate in candidates where seen.insert(candidate.eventID).inserted {
                     entries.append(
-                        EventEnvelope(kind: .importedEvent, ownerAccount: call.accountID, record: candidate.record)
+                        EventEnvelope(kind: .importedEvent, ownerAccount: call.accountID, record: candidate.record[...])
                             .encoded())
                 }
                 guard !entries.isEmpty else { return (0, nil) }

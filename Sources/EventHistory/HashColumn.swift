@@ -72,6 +72,26 @@ enum HashColumn {
         return List(count: Int(count), start: at)
     }
 
+    /// All lists with their hashes; fewer when the column is malformed.
+    static func lists(in column: UnsafeRawBufferPointer) -> [(hash: UInt64, list: List)] {
+        guard column.count >= 8 else { return [] }
+        let hashes = Int(column.u32(0))
+        guard column.count >= 8 + hashes * 12 else { return [] }
+        return (0..<hashes).map { index in
+            var at = 8 + hashes * 12 + Int(column.u32(8 + hashes * 8 + index * 4))
+            let count = varint(column, &at)
+            return (column.u64(8 + index * 8), List(count: Int(count), start: at))
+        }
+    }
+
+    /// The first row of a list.
+    static func firstRow(_ list: List, in column: UnsafeRawBufferPointer, events: Int) -> Int? {
+        if list.count == events { return events > 0 ? 0 : nil }
+        var at = list.start
+        let row = Int(varint(column, &at))
+        return row < events ? row : nil
+    }
+
     /// The rows of a list, ascending.
     static func rows(_ list: List, in column: UnsafeRawBufferPointer, events: Int) -> [UInt32] {
         if list.count == events { return Array(0..<UInt32(truncatingIfNeeded: events)) }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import EventJournal
-internal import EventRecord
+package import EventRecord
 internal import Dispatch
 internal import Synchronization
 
@@ -137,6 +137,28 @@ package final class History: Sendable {
             snapshot: state.withLock { $0.snapshot }, query: query, cache: cache, cancellation: cancellation)
         let result = await withTaskCancellationHandler {
             await Self.outcome(on: readQueue) { () throws(HistoryError) in try search.page() }
+        } onCancel: {
+            cancellation.cancel()
+        }
+        return try result.get()
+    }
+
+    /// Counts all events that a query matches; its limit, order and token have no part in it. Everything durable in the journal
+    /// at the time of the call is counted.
+    ///
+    /// - Parameter progress: told now and then, from any thread.
+    /// - Throws: `HistoryError`: `damaged` with the file; `journal`; `cancelled`; `closed`.
+    package func tally(
+        _ query: HistoryQuery, _ grouping: EventTally.Grouping,
+        progress: @escaping @Sendable (HistoryProgress) -> Void = { _ in }
+    ) async throws(HistoryError) -> EventTally {
+        try await catchUp()
+        let cancellation = HistoryCancellation()
+        let scan = HistoryScan(
+            snapshot: state.withLock { $0.snapshot }, query: query, grouping: grouping, cache: cache,
+            cancellation: cancellation, progress: progress)
+        let result = await withTaskCancellationHandler {
+            await Self.outcome(on: readQueue) { () throws(HistoryError) in try scan.tally() }
         } onCancel: {
             cancellation.cancel()
         }

@@ -75,6 +75,33 @@ enum HistoryBlockReader {
             return start..<start + length
         }.map { raw[$0] }
     }
+
+    /// Gives each entry with its index; false when the block is not what it should be.
+    static func forEach(
+        of raw: [UInt8], _ body: (Int, UnsafeRawBufferPointer) throws(HistoryError) -> Void
+    ) throws(HistoryError) -> Bool {
+        var failure: HistoryError?
+        let isWhole = raw.withUnsafeBytes { bytes -> Bool in
+            guard bytes.count >= 4 else { return false }
+            let count = Int(bytes.u32(0))
+            guard bytes.count >= 4 + count * 4 else { return false }
+            var start = 4 + count * 4
+            for index in 0..<count {
+                let length = Int(bytes.u32(4 + index * 4))
+                guard start + length <= bytes.count else { return false }
+                do throws(HistoryError) {
+                    try body(index, UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
+                } catch {
+                    failure = error
+                    return false
+                }
+                start += length
+            }
+            return true
+        }
+        if let failure { throw failure }
+        return isWhole
+    }
 }
 
 extension UnsafeRawBufferPointer {

@@ -2,8 +2,13 @@
 
 package import EventRecord
 
-/// What is looked for in event history. Events come newest first, by event time, then by journal number.
+/// What is looked for in event history. Events come in the order of event time, then of journal number.
 package struct HistoryQuery: Sendable, Hashable {
+    package enum Order: Sendable, Hashable {
+        case newestFirst
+        case oldestFirst
+    }
+
     /// The account whose history is searched: 12 digits.
     package var ownerAccount: String
     /// The record's `awsRegion`; nil for all.
@@ -15,6 +20,7 @@ package struct HistoryQuery: Sendable, Hashable {
     package var startSeconds: Int64?
     /// Last second, inclusive; nil is open.
     package var endSeconds: Int64?
+    package var order: Order
     /// Events on a page, at least 1.
     package var limit: Int
     /// `HistoryPage.nextToken` of the page before, for the same query (the limit may differ).
@@ -22,8 +28,10 @@ package struct HistoryQuery: Sendable, Hashable {
 
     package init(
         ownerAccount: String, region: String? = nil, category: EventCategory? = nil, filter: EventFilter = .all,
-        startSeconds: Int64? = nil, endSeconds: Int64? = nil, limit: Int, token: String? = nil
+        startSeconds: Int64? = nil, endSeconds: Int64? = nil, order: Order = .newestFirst, limit: Int,
+        token: String? = nil
     ) {
+        self.order = order
         self.ownerAccount = ownerAccount
         self.region = region
         self.category = category
@@ -32,6 +40,34 @@ package struct HistoryQuery: Sendable, Hashable {
         self.endSeconds = endSeconds
         self.limit = limit
         self.token = token
+    }
+
+    /// The times in which events can match, both ends inclusive; nil when none can.
+    var times: ClosedRange<Int64>? {
+        let bounds = filter.timeBounds
+        let low = max(startSeconds ?? .min, bounds.lowerBound)
+        let high = min(endSeconds ?? .max, bounds.upperBound)
+        return low <= high ? low...high : nil
+    }
+
+    /// What each matching event has in its columns.
+    var probes: [EventProbe] {
+        var probes = filter.probes
+        probes.append(EventProbe(.ownerAccount, [EventColumn.ownerAccount.hash(ownerAccount)]))
+        if let region { probes.append(EventProbe(.region, [EventColumn.region.hash(region)])) }
+        if let category { probes.append(EventProbe(.category, [EventColumn.category.hash(category.rawValue)])) }
+        return probes
+    }
+
+    /// Whether the query takes an event of its owner account.
+    func takes(_ fields: EventFields, in record: UnsafeRawBufferPointer) -> Bool {
+        if let region,
+            !fields.withText(.awsRegion, in: record, { $0.map { $0.elementsEqual(region.utf8) } ?? false })
+        {
+            return false
+        }
+        if let category, fields.category(in: record) != category { return false }
+        return filter.matches(fields, in: record)
     }
 
     /// The same for equal queries in every process; page size and token have no part in it.
@@ -51,6 +87,7 @@ package struct HistoryQuery: Sendable, Hashable {
         add(startSeconds.map { "\($0)" })
         add(endSeconds.map { "\($0)" })
         filter.encode(into: &bytes)
+        if order == .oldestFirst { bytes.append(1) }
         return StableHash.xxh64(bytes, seed: 0x746F_6B65_6E)
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Newest first over many segments and chunks whose times overlap. Each of them is a source that can give its candidates from
-// the newest down. A source is only looked into once its latest time could be the next to give; so a search for the newest few
+// Newest first (or oldest first, which is its mirror image) over many segments and chunks whose times overlap. Each of them is
+// a source that can give its candidates from the newest down. A source is only looked into once its latest time could be the next to give; so a search for the newest few
 // touches a segment or two, however many there are. Candidates come from hashes and are checked on the record itself.
 
 internal import EventRecord
@@ -33,29 +33,30 @@ struct HistorySearch {
     /// Finds a page, blocking on files.
     func page() throws(HistoryError) -> HistoryPage {
         let fingerprint = query.fingerprint
-        let before: HistoryPosition? =
+        let last: HistoryPosition? =
             if let token = query.token { try HistoryToken(token, for: fingerprint).position } else { nil }
-        let bounds = query.filter.timeBounds
-        let low = max(query.startSeconds ?? .min, bounds.lowerBound)
-        let high = min(query.endSeconds ?? .max, bounds.upperBound, before?.seconds ?? .max)
-        guard low <= high, query.limit > 0 else { return HistoryPage(events: [], nextToken: nil) }
-        var probes = query.filter.probes
-        probes.append(EventProbe(.ownerAccount, [EventColumn.ownerAccount.hash(query.ownerAccount)]))
-        if let region = query.region { probes.append(EventProbe(.region, [EventColumn.region.hash(region)])) }
-        if let category = query.category {
-            probes.append(EventProbe(.category, [EventColumn.category.hash(category.rawValue)]))
-        }
+        let isOldestFirst = query.order == .oldestFirst
+        guard let times = query.times, query.limit > 0 else { return HistoryPage(events: [], nextToken: nil) }
+        let low = isOldestFirst ? max(times.lowerBound, last?.seconds ?? .min) : times.lowerBound
+        let high = isOldestFirst ? times.upperBound : min(times.upperBound, last?.seconds ?? .max)
+        guard low <= high else { return HistoryPage(events: [], nextToken: nil) }
+        let probes = query.probes
+        let bounds = HistoryBounds(
+            times: low...high, before: isOldestFirst ? nil : last, after: isOldestFirst ? last : nil)
 
         var sources = snapshot.segments.map { HistorySource(.segment($0), timeMin: $0.timeMin, timeMax: $0.timeMax) }
         sources += snapshot.chunks.map { HistorySource(.chunk($0), timeMin: $0.timeMin, timeMax: $0.timeMax) }
         sources.removeAll { $0.timeMax < low || $0.timeMin > high }
-        for index in sources.indices { sources[index].bound(by: high) }
+        for index in sources.indices { sources[index].bound(by: low...high, isOldestFirst: isOldestFirst) }
 
         var events: [HistoryEvent] = []
-        while let index = sources.indices.max(by: { sources[$0].head < sources[$1].head }) {
+        while let index = isOldestFirst
+            ? sources.indices.min(by: { sources[$0].head < sources[$1].head })
+            : sources.indices.max(by: { sources[$0].head < sources[$1].head })
+        {
             if cancellation.isCancelled { throw HistoryError(.cancelled, "the search was cancelled") }
             if !sources[index].isOpen {
-                try sources[index].open(probes, times: low...high, before: before, cache)
+                try sources[index].open(probes, bounds, cache)
             } else {
                 let place = sources[index].head
                 if let event = try check(sources[index].entry(cache), at: place) {
@@ -81,23 +82,28 @@ struct HistorySearch {
         guard envelope.ownerAccount == query.ownerAccount else { return nil }
         var fields = EventFields()
         _ = try? EventReader.scan(envelope.record, into: &fields)
-        let matches = envelope.record.withUnsafeBytes { record in
-            if let region = query.region,
-                !fields.withText(.awsRegion, in: record, { $0.map { Self.isText($0, region) } ?? false })
-            {
-                return false
-            }
-            if let category = query.category, fields.category(in: record) != category { return false }
-            return query.filter.matches(fields, in: record)
-        }
+        let matches = envelope.record.withUnsafeBytes { query.takes(fields, in: $0) }
         guard matches else { return nil }
         return HistoryEvent(
             number: place.number, kind: envelope.kind, ownerAccount: envelope.ownerAccount,
             event: Event(record: envelope.record, fields: fields))
     }
+}
 
-    private static func isText(_ bytes: UnsafeRawBufferPointer, _ text: String) -> Bool {
-        bytes.elementsEqual(text.utf8)
+/// The places among which is searched.
+struct HistoryBounds {
+    /// Both ends inclusive.
+    var times: ClosedRange<Int64>
+    /// Only places below.
+    var before: HistoryPosition?
+    /// Only places above.
+    var after: HistoryPosition?
+
+    func contain(_ place: HistoryPosition) -> Bool {
+        if !times.contains(place.seconds) { return false }
+        if let before, place >= before { return false }
+        if let after, place <= after { return false }
+        return true
     }
 }
 
@@ -111,11 +117,12 @@ struct HistorySource {
     private let place: Place
     let timeMin: Int64
     let timeMax: Int64
-    /// Candidate rows, oldest first; taken from the end. Meaningful when open.
+    private var isOldestFirst = false
+    /// Candidate rows, the next at the end. Meaningful when open.
     private var rows: [UInt32] = []
-    /// Candidates when all rows of a range are: taken from the end after `rows`.
+    /// Candidates when all rows of a range are: taken after `rows`, from the end, or from the begin when the oldest is first.
     private var range: Range<Int> = 0..<0
-    /// The newest candidate, or while not open the newest that it could be.
+    /// The next candidate, or while not open the first that it could be.
     private(set) var head: HistoryPosition
     private(set) var isOpen = false
     private(set) var isExhausted = false
@@ -127,31 +134,37 @@ struct HistorySource {
         head = HistoryPosition(seconds: timeMax, number: .max)
     }
 
-    mutating func bound(by high: Int64) { head = HistoryPosition(seconds: min(timeMax, high), number: .max) }
+    mutating func bound(by times: ClosedRange<Int64>, isOldestFirst: Bool) {
+        self.isOldestFirst = isOldestFirst
+        head =
+            isOldestFirst
+            ? HistoryPosition(seconds: max(timeMin, times.lowerBound), number: 0)
+            : HistoryPosition(seconds: min(timeMax, times.upperBound), number: .max)
+    }
 
     mutating func open(
-        _ probes: [EventProbe], times: ClosedRange<Int64>, before: HistoryPosition?, _ cache: HistoryCache
+        _ probes: [EventProbe], _ bounds: HistoryBounds, _ cache: HistoryCache
     ) throws(HistoryError) {
         isOpen = true
         switch place {
-        case .chunk(let chunk): rows = chunk.columns.rows(probes, times: times, before: before)
+        case .chunk(let chunk): rows = chunk.columns.rows(probes, bounds)
         case .segment(let segment):
-            (rows, range) = try SegmentCandidates(segment: segment, cache: cache).rows(
-                probes, times: times, before: before)
+            (rows, range) = try SegmentCandidates(segment: segment, cache: cache).rows(probes, bounds)
         }
+        if isOldestFirst { rows.reverse() }
         try settle(cache)
     }
 
     mutating func advance(_ cache: HistoryCache) throws(HistoryError) {
         if !rows.isEmpty {
             rows.removeLast()
-        } else {
-            range = range.lowerBound..<max(range.lowerBound, range.upperBound - 1)
+        } else if !range.isEmpty {
+            range = isOldestFirst ? range.dropFirst() : range.dropLast()
         }
         try settle(cache)
     }
 
-    private var row: Int? { rows.last.map { Int($0) } ?? (range.isEmpty ? nil : range.upperBound - 1) }
+    private var row: Int? { rows.last.map { Int($0) } ?? (isOldestFirst ? range.first : range.last) }
 
     private mutating func settle(_ cache: HistoryCache) throws(HistoryError) {
         guard let row else {
@@ -166,7 +179,7 @@ struct HistorySource {
         }
     }
 
-    /// The entry of the newest candidate.
+    /// The entry of the next candidate.
     func entry(_ cache: HistoryCache) throws(HistoryError) -> ArraySlice<UInt8> {
         guard let row else { return [] }
         switch place {
@@ -187,7 +200,7 @@ struct SegmentCandidates {
 
     /// Rows that may match, oldest first: either listed, or all of a range.
     func rows(
-        _ probes: [EventProbe], times: ClosedRange<Int64>, before: HistoryPosition?
+        _ probes: [EventProbe], _ bounds: HistoryBounds
     ) throws(HistoryError) -> ([UInt32], Range<Int>) {
         var lists: [(column: [UInt8], lists: [HashColumn.List], count: Int)] = []
         for probe in probes {
@@ -201,7 +214,7 @@ struct SegmentCandidates {
             }
             lists.append((column, found, found.reduce(0) { $0 + $1.count }))
         }
-        let range = try rowRange(times, before)
+        let range = try rowRange(bounds)
         lists.sort { $0.count < $1.count }
         guard let first = lists.first else { return ([], range) }
         var rows = decode(first.column, first.lists).filter { range.contains(Int($0)) }
@@ -240,12 +253,15 @@ struct SegmentCandidates {
         return both
     }
 
-    /// The rows whose place lies in the times and below the position; rows are sorted by place.
-    private func rowRange(_ times: ClosedRange<Int64>, _ before: HistoryPosition?) throws(HistoryError) -> Range<Int> {
-        let low = try firstRow { $0.seconds >= times.lowerBound }
+    /// The rows whose place lies in the bounds; rows are sorted by place.
+    private func rowRange(_ bounds: HistoryBounds) throws(HistoryError) -> Range<Int> {
+        let low = try firstRow { place in
+            if let after = bounds.after, place <= after { return false }
+            return place.seconds >= bounds.times.lowerBound
+        }
         let high = try firstRow { place in
-            if place.seconds > times.upperBound { return true }
-            if let before { return place >= before }
+            if place.seconds > bounds.times.upperBound { return true }
+            if let before = bounds.before { return place >= before }
             return false
         }
         return low..<max(low, high)

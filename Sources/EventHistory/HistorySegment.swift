@@ -154,16 +154,22 @@ final class HistorySegment: Sendable {
         }
         let place = blocks[low]
         let raw = try cache.value(.init(owner: key, part: UInt32(truncatingIfNeeded: low))) { () throws(HistoryError) in
-            let bytes = try HistoryFiles.read(path, offset: place.offset, count: Int(place.compressedBytes))
-            guard StableHash.xxh64(bytes) == place.checksum,
-                let raw = bytes.withUnsafeBytes({ HistoryBlockReader.raw($0, rawBytes: Int(place.rawBytes)) })
-            else { throw .damaged("a block's checksum is wrong", path, at: place.offset) }
-            return raw
+            try block(low)
         }
         guard let entry = HistoryBlockReader.entry(arrival - Int(place.firstEvent), of: raw) else {
             throw .damaged("a block is malformed", path, at: place.offset)
         }
         return entry
+    }
+
+    /// A block from the file, checked and decompressed.
+    func block(_ index: Int) throws(HistoryError) -> [UInt8] {
+        let place = blocks[index]
+        let bytes = try HistoryFiles.read(path, offset: place.offset, count: Int(place.compressedBytes))
+        guard StableHash.xxh64(bytes) == place.checksum,
+            let raw = bytes.withUnsafeBytes({ HistoryBlockReader.raw($0, rawBytes: Int(place.rawBytes)) })
+        else { throw .damaged("a block's checksum is wrong", path, at: place.offset) }
+        return raw
     }
 
     /// Checks everything that opening leaves: every column and block against its checksum.

@@ -55,10 +55,8 @@ struct ChunkColumns: Sendable {
         }
     }
 
-    /// Rows that may match, oldest first: times within the bounds, below the position, and every probe held.
-    func rows(
-        _ probes: [EventProbe], times: ClosedRange<Int64>, before position: HistoryPosition?
-    ) -> [UInt32] {
+    /// Rows that may match, oldest first: places within the bounds, and every probe held.
+    func rows(_ probes: [EventProbe], _ bounds: HistoryBounds) -> [UInt32] {
         var rows: [UInt32] = []
         // The rarest column first: ids before names before flags.
         let ordered = probes.sorted { $0.column.selectivity < $1.column.selectivity }
@@ -74,10 +72,7 @@ struct ChunkColumns: Sendable {
             rows = Array(0..<UInt32(truncatingIfNeeded: count))
         }
         rows.removeAll { row in
-            let place = HistoryPosition(seconds: seconds[Int(row)], number: numbers[Int(row)])
-            if !times.contains(place.seconds) { return true }
-            if let position, place >= position { return true }
-            return false
+            !bounds.contain(HistoryPosition(seconds: seconds[Int(row)], number: numbers[Int(row)]))
         }
         rows.sort { a, b in
             let (a, b) = (Int(a), Int(b))

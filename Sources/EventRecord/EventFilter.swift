@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The one predicate over events: event selectors and look-up attributes compile to it.
+/// The one predicate over events: event selectors, look-up attributes and the filter language compile to it.
 ///
 /// Comparisons look at the whole text, case matters. A field that is absent, null, an object or a list matches no comparison;
 /// `not` around a comparison therefore holds for it. Numbers and booleans are compared as they are written.
@@ -18,6 +18,10 @@ package indirect enum EventFilter: Sendable, Hashable {
     case time(from: Int64?, through: Int64?)
     case resource(ResourcePattern)
     case lookup(LookupAttribute)
+    /// Some value at the path passes the test.
+    case value(EventPath, EventValueTest)
+    /// These bytes stand somewhere in the record as it is written.
+    case phrase(String)
 }
 
 package enum EventComparison: UInt8, Sendable, Hashable {
@@ -82,6 +86,9 @@ extension EventFilter {
             return time >= from ?? .min && time <= through ?? .max
         case .resource(let pattern): return pattern.matches(fields, in: record)
         case .lookup(let attribute): return attribute.matches(fields, in: record)
+        case .value(let path, .exists): return path.exists(fields, in: record)
+        case .value(let path, let test): return path.hasValue(fields, in: record) { test.holds($0) }
+        case .phrase(let text): return text.withUnsafeUTF8 { record.contains($0) }
         }
     }
 
@@ -96,6 +103,8 @@ extension EventFilter {
         case .time: [.eventTime]
         case .resource: [.resources]
         case .lookup(let attribute): attribute.key.fieldsNeeded
+        case .value(let path, _): path.fieldsNeeded
+        case .phrase: []
         }
     }
 
@@ -147,6 +156,14 @@ extension EventFilter {
             bytes.append(11)
             text(attribute.key.rawValue)
             text(attribute.value)
+        case .value(let path, let test):
+            bytes.append(12)
+            text("\(path.names.count)")
+            path.names.forEach(text)
+            test.encode(into: &bytes)
+        case .phrase(let phrase):
+            bytes.append(13)
+            text(phrase)
         }
     }
 }

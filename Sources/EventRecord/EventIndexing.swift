@@ -102,7 +102,7 @@ extension EventFilter {
     /// knows. Holds only as a necessary condition; `matches` decides.
     package var probes: [EventProbe] {
         switch self {
-        case .all, .nothing, .not, .exists, .time, .resource: []
+        case .all, .nothing, .not, .exists, .time, .resource, .value, .phrase: []
         case .and(let parts): parts.flatMap(\.probes)
         case .or(let parts): Self.union(parts)
         case .category(let category): [EventProbe(.category, [EventColumn.category.hash(category.rawValue)])]

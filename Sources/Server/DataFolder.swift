@@ -11,6 +11,7 @@ internal import Glibc
 /// DIR/journal/        what happened, in order
 /// DIR/history/        sealed segments of event history
 /// DIR/objects/        bytes of S3 objects
+/// DIR/intake/         bodies of POST /events while they come in, without names
 /// DIR/catalog.sqlite  shared state
 /// DIR/keys/           the root secret
 /// ```
@@ -24,6 +25,7 @@ package struct DataFolder: Sendable {
     package var history: String { path + "/history" }
     package var objects: String { path + "/objects" }
     package var catalog: String { path + "/catalog.sqlite" }
+    package var intake: String { path + "/intake" }
     package var keys: String { path + "/keys" }
 
     /// Creates the folder where it is missing, and takes its lock.
@@ -33,7 +35,7 @@ package struct DataFolder: Sendable {
         umask(0o077)
         let path = path.hasPrefix("/") ? path : currentDirectory() + "/" + path
         try makeFolders(path)
-        for room in ["journal", "history", "objects", "keys"] { try makeFolder(path + "/" + room) }
+        for room in ["journal", "history", "objects", "keys", "intake"] { try makeFolder(path + "/" + room) }
         let lock = path + "/lock"
         let descriptor = Glibc.open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw DataFolderProblem("cannot open `\(lock)`: \(Self.reason())") }
@@ -50,6 +52,14 @@ package struct DataFolder: Sendable {
         let pid = "\(getpid())"
         _ = pid.withCString { write(descriptor, $0, strlen($0)) }
         return DataFolder(path: path, lockDescriptor: descriptor)
+    }
+
+    /// Whether a server, or a command that reads the folder itself, holds the lock now.
+    package static func isInUse(_ path: String) -> Bool {
+        let descriptor = Glibc.open(path + "/lock", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { Glibc.close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
     }
 
     /// What was in the folder when it was opened, to tell a first start from a folder that has lost a part.

@@ -111,7 +111,11 @@ package struct Gate: RequestResponder {
                 throw refusal
             }
             if operation.traits.access == .write { intent = try await recorder.open(recorded) }
-            if operation.traits.streamsBody { operationRequest.body = try verifiedBody(body, proof, visit) }
+            if decoded.isStreamed {
+                operationRequest.body = try verifiedBody(body, proof, visit)
+            } else if operation.traits.streamsBody {
+                operationRequest.body = .whole(decoded.bytes)
+            }
             let result = try await perform(operation, operationRequest, call)
             if let caller = result.caller {
                 recorded.call.caller = caller
@@ -170,6 +174,8 @@ struct Decoded {
     var parameters: WireStructure
     /// The body, where it was read into memory.
     var bytes: [UInt8]
+    /// Whether the body is still to come.
+    var isStreamed = false
     var presented: PresentedSignature?
     /// What is wrong with the signature's form.
     var signatureProblem: SignatureError?
@@ -280,7 +286,8 @@ extension Gate {
         }
 
         let declared = service.operations[operation]
-        if declared?.traits.streamsBody != true, bytes == nil {
+        let streams = declared?.traits.streamsBody == true && mayStream(request, service)
+        if !streams, bytes == nil {
             let bytesMax = declared?.traits.bodyBytesMax ?? Self.bodyBytesMaxDefault
             do throws(AWSError) {
                 bytes = try await body.collect(bytesMax: bytesMax)
@@ -292,8 +299,21 @@ extension Gate {
         }
         return Decoded(
             service: service, operation: operation, eventName: eventName, declared: declared, parameters: parameters,
-            bytes: bytes ?? [],
+            bytes: bytes ?? [], isStreamed: streams,
             presented: presented, signatureProblem: signatureProblem, problem: problem)
+    }
+
+    /// Whether a body can be left to flow: its hash, or that it has none, must be known from the header to check the signature.
+    /// S3's clients always say it, others may.
+    private func mayStream(_ request: WireRequest, _ service: Service) -> Bool {
+        service.wireProtocol == .restXML || statedHash(of: request) != nil
+    }
+
+    /// The body's SHA-256 as the header states it; true of the body only when the stream's end has shown it.
+    private func statedHash(of request: WireRequest) -> DeclaredPayload? {
+        let stated = request.headers.filter { $0.name == "x-amz-content-sha256" }
+        guard stated.count == 1, stated[0].value.utf8.count == 64 else { return nil }
+        return try? DeclaredPayload.declared(by: request, presented: nil)
     }
 
     /// An operation's name as far as it may stand in an event: letters and digits, at most 128.
@@ -376,7 +396,13 @@ extension Gate {
         guard let credential else { throw .unknownAccessKey(presented.accessKeyID) }
         try credential.checkToken(of: presented)
         let payload: DeclaredPayload =
-            family == .s3 ? try .declared(by: visit.request, presented: presented) : .hash(of: decoded.bytes)
+            if family == .s3 {
+                try .declared(by: visit.request, presented: presented)
+            } else if decoded.isStreamed, let stated = statedHash(of: visit.request) {
+                stated
+            } else {
+                .hash(of: decoded.bytes)
+            }
         let verified = try verifier.verify(
             presented, of: visit.request, secret: credential.secret, payload: payload,
             rules: SignatureRules(family: family, service: decoded.service.name), now: visit.now)
@@ -489,7 +515,7 @@ extension Gate {
             members.append("AuthenticationMethod", presented.form == .header ? "AuthHeader" : "QueryString")
         }
         members.append("x-amz-id-2", .string(visit.hostID))
-        members.append("bytesTransferredOut", .integer(answer.length))
+        if let length = answer.length { members.append("bytesTransferredOut", .integer(length)) }
         members.members.append(contentsOf: own.members)
         return members
     }

@@ -161,7 +161,7 @@ package enum HTTPDoor {
             }
         }
         if answer.status != 204, answer.status != 304, response.headerFields[.contentLength] == nil {
-            response.headerFields[.contentLength] = "\(answer.length)"
+            response.headerFields[.contentLength] = answer.length.map { "\($0)" }
         }
         let closes = leavesBody(headers, reading)
         if closes { response.headerFields[.connection] = "close" }
@@ -175,7 +175,7 @@ package enum HTTPDoor {
             let body =
                 isBodiless
                 ? ResponseBody()
-                : ResponseBody(contentLength: Int(stream.length)) { writer in
+                : ResponseBody(contentLength: stream.length.map { Int($0) }) { writer in
                     let outlet = Outlet(writer: writer)
                     try await stream.write { piece in try await outlet.write(piece) }
                     try await outlet.finish()

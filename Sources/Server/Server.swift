@@ -126,7 +126,10 @@ private struct House: Sendable {
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random)
         let intake = EventIntake(
-            journal: journal, known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
+            journal: journal, directory: folder.intake,
+            known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
+
+        let queries = EventQueries(history: history, journal: journal, clock: clock)
 
         let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         let organizations = try await OrganizationStore.open(catalog)
@@ -149,7 +152,7 @@ private struct House: Sendable {
 
         let gate = Gate(
             directory: ServiceDirectory([
-                trails.service, objects.service, keys.service, sts.service, intake.service,
+                trails.service, objects.service, keys.service, sts.service, intake.service.joined(with: queries.service),
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
                 OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),

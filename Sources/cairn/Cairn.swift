@@ -13,5 +13,6 @@ struct Cairn: AsyncParsableCommand {
               eval "$(cairn env)"
               aws sts get-caller-identity
             """,
-        version: "0.1.0", subcommands: [Serve.self, Env.self, Import.self, Scrub.self])
+        version: "0.1.0",
+        subcommands: [Serve.self, Env.self, Import.self, Lookup.self, Tail.self, Query.self, Scrub.self])
 }

@@ -32,6 +32,8 @@ struct EventFilterTests {
         (.resource(.init(type: nil, tests: [.init(.equals, ["arn:aws:s3:::b"])])), true),
         (.any(.eventName, .equals, ["PutObject", "GetObject"]), true),
         (.and([.compare(.eventName, .equals, "GetObject"), .compare(.readOnly, .equals, "false")]), false),
+        (.value(EventPath(["resources", "ARN"]), .suffix("/1")), true), (.value(EventPath(["x"]), .exists), false),
+        (.phrase("b/k/1"), true), (.phrase("b/k/2"), false),
     ]
 
     @Test(arguments: cases)

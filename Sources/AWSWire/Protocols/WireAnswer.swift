@@ -20,8 +20,8 @@ package struct WireAnswer: Sendable {
         self.body = body
     }
 
-    /// Bytes in the body, as far as it will be sent.
-    package var length: Int64 {
+    /// Bytes in the body, as far as it will be sent; nil where that is known only at the end.
+    package var length: Int64? {
         switch body {
         case .bytes(let bytes): Int64(bytes.count)
         case .stream(let stream): stream.length

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import AWSWire
 import AsyncHTTPClient
+import AWSWire
 import Foundation
 import NIOCore
 import NIOFoundationCompat
-import NIOHTTP1
-import NIOPosix
 import Server
 
 /// `cairn import PATH...`: reads CloudTrail log files into event history, as the first account's root, over the front door.
@@ -38,8 +36,8 @@ struct Import: AsyncParsableCommand {
             let access = try await ClientAccess.read(configuration)
             let files = try LogFolder.files(paths)
             guard !files.isEmpty else { throw ValidationError("no log files under \(paths.joined(separator: ", "))") }
-            let summary = try await withClient { client in
-                try await LogFileImport(access: access, client: client).run(files)
+            let summary = try await OwnInterface.connect(access) { server in
+                try await LogFileImport(server: server).run(files)
             }
             print(summary.text)
             if summary.isIncomplete { throw ExitCode.failure }
@@ -49,23 +47,6 @@ struct Import: AsyncParsableCommand {
             Problem.report(error)
             throw ExitCode.failure
         }
-    }
-}
-
-/// A client that does not try again when nobody listens.
-private func withClient<Result: Sendable>(
-    _ body: @Sendable (HTTPClient) async throws -> Result
-) async throws -> Result {
-    var configuration = HTTPClient.Configuration()
-    configuration.connectionPool.retryConnectionEstablishment = false
-    let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-    do {
-        let result = try await body(client)
-        try await client.shutdown()
-        return result
-    } catch {
-        try await client.shutdown()
-        throw error
     }
 }
 
@@ -107,15 +88,7 @@ enum LogFolder {
 
 /// Sends log files to `POST /events`, one after another, with progress on a terminal.
 struct LogFileImport {
-    let access: ClientAccess
-    let client: HTTPClient
-
-    /// No server listens where the data folder's last one did.
-    struct Unreachable: Error, CustomStringConvertible {
-        let endpoint: String
-
-        var description: String { "no server answers at \(endpoint); start it with `cairn serve`" }
-    }
+    let server: OwnInterface
 
     struct Summary {
         var files = 0
@@ -160,7 +133,7 @@ struct LogFileImport {
                     let reason = members["reason"]?.asString ?? "malformed"
                     tell("\(file.path): at byte \(count(members, "offset")): \(reason)", isTerminal)
                 }
-            } catch let error as Unreachable {
+            } catch let error as OwnInterface.Unreachable {
                 throw error
             } catch {
                 summary.filesFailed += 1
@@ -194,36 +167,10 @@ struct LogFileImport {
     }
 
     private func send(_ bytes: Data, name: String) async throws -> WireStructure {
-        let target = "/events?file=" + PercentCoding.encode(name)
-        let body = Array(bytes)
-        guard let url = URL(string: access.endpoint), let host = url.host else {
-            throw ValidationError("the server's address `\(access.endpoint)` is no URL")
-        }
-        let authority = url.port.map { "\(host):\($0)" } ?? host
-        let wire = try WireRequest(method: "POST", target: target, headers: [WireHeader("host", authority)])
-        let signer = RequestSigner(
-            accessKeyID: access.accessKeyID, secret: access.secret, region: access.region, service: "cairn",
-            family: .json)
-        var request = HTTPClientRequest(url: access.endpoint + target)
-        request.method = .POST
-        request.headers.add(name: "user-agent", value: "cairn-import/0.1.0")
-        for header in signer.headers(signing: wire, payload: .hash(of: body), at: SystemTime.now()) {
-            request.headers.add(name: header.name, value: header.value)
-        }
-        request.body = .bytes(ByteBuffer(bytes: body))
-        let response: HTTPClientResponse
-        do {
-            response = try await client.execute(request, timeout: .minutes(10))
-        } catch is NIOConnectionError {
-            throw Unreachable(endpoint: access.endpoint)
-        } catch let error as IOError where error.errnoCode == ECONNREFUSED {
-            throw Unreachable(endpoint: access.endpoint)
-        }
+        let response = try await server.post("/events?file=" + PercentCoding.encode(name), body: Array(bytes))
         let text = try await response.body.collect(upTo: 1 << 20)
-        let answer = try? WireValue(json: Array(text.readableBytesView)).asStructure
-        guard response.status == .ok, let answer else {
-            let message = answer?["message"]?.asString ?? String(buffer: text)
-            throw ValidationError("the server refused it with status \(response.status.code): \(message)")
+        guard let answer = try WireValue(json: Array(text.readableBytesView)).asStructure else {
+            throw ValidationError("the server's answer is no JSON object")
         }
         return answer
     }
