@@ -133,10 +133,8 @@ struct ObjectFilesCrashTests {
             for number in 0..<40 {
                 group.addTask { try await room.send("PUT", "/aaa/k\(number % 10)", [:], "body \(number)") }
                 if number % 10 == 0 {
-                    group.addTask {
-                        let removed = try await room.service.sweep()
-                        #expect(removed == 0)
-                    }
+                    // A file whose object was replaced may be removed by whoever comes first, its put or the sweep.
+                    group.addTask { try await room.service.sweep() }
                 }
             }
             try await group.waitForAll()
