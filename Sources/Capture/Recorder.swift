@@ -68,10 +68,9 @@ package final class Recorder: Sendable {
         var draft = Self.draft(record, outcome)
         let others = outcome.error == nil ? Self.otherAccounts(record) : []
         if !others.isEmpty { draft.sharedEventID = identifier() }
-        var entries = [
-            EventWriter.entry(
-                draft, kind: kind, ownerAccount: record.call.accountID, related: intent?.number ?? 0)
-        ]
+        let own = EventWriter.entry(
+            draft, kind: kind, ownerAccount: record.call.accountID, related: intent?.number ?? 0)
+        var entries = others.isEmpty ? [] : [own]
         for account in others {
             // The other account learns who came, and of its own resources alone.
             var copy = draft
@@ -83,7 +82,12 @@ package final class Recorder: Sendable {
             entries.append(EventWriter.entry(copy, kind: .event, ownerAccount: account))
         }
         do {
-            _ = try await journal.append(entries)
+            // What ends a call may use the space that is kept back: it begins nothing.
+            if entries.isEmpty {
+                _ = try await journal.append(own, usesReserve: true)
+            } else {
+                _ = try await journal.append(entries, usesReserve: true)
+            }
         } catch {
             throw .unrecordable(error)
         }

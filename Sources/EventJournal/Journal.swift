@@ -101,11 +101,13 @@ package final class Journal: Sendable {
     /// - Parameter entries: at most `JournalLimits.batchBytesMax` bytes, with 4 for each entry.
     /// - Returns: their numbers, without a gap.
     /// - Throws: as `append(_:)`, then none was appended.
-    package func append(_ entries: [[UInt8]]) async throws(JournalError) -> Range<UInt64> {
+    package func append(
+        _ entries: [[UInt8]], usesReserve: Bool = false
+    ) async throws(JournalError) -> Range<UInt64> {
         guard !entries.isEmpty else { return durableNumber..<durableNumber }
         var payload = 0
         for entry in entries {
-            try core.admit(entry.count)
+            try core.admit(entry.count, usesReserve: usesReserve)
             payload += entry.count + BlockPayload.lengthBytes
         }
         guard payload <= core.limits.batchBytesMax else {

@@ -188,7 +188,7 @@ final class JournalCore: Sendable {
         guard waiters >= limits.gatherWaitersMin, limits.gatherMicrosecondsMax > 0 else { return }
         let waiting = state.withLock { $0.isClosing ? Int.max : $0.pending.reduce(0) { $0 + $1.waiters.count } }
         guard waiting < limits.gatherWaitersMax else { return }
-        usleep(UInt32(min(microseconds * 3, Int64(limits.gatherMicrosecondsMax))))
+        usleep(UInt32(min(microseconds * 6, Int64(limits.gatherMicrosecondsMax))))
     }
 
     /// Takes the oldest pending block, writes and flushes it, and answers those who wait.

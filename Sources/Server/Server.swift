@@ -152,7 +152,8 @@ private struct House: Sendable {
 
         let gate = Gate(
             directory: ServiceDirectory([
-                trails.service, objects.service, keys.service, sts.service, intake.service.joined(with: queries.service),
+                trails.service, objects.service, keys.service, sts.service,
+                intake.service.joined(with: queries.service),
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
                 OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),

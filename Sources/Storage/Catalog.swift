@@ -232,7 +232,8 @@ package final class CatalogTransaction: CatalogSnapshot {
                     INSERT INTO document (key, value, version, checksum) VALUES (?, ?, 1, ?)
                     ON CONFLICT (key) DO UPDATE
                     SET value = excluded.value, version = version + 1, checksum = excluded.checksum
-                    """, arguments: [key.data, Data(value), CatalogDocument.checksum(key: key.data, value: Data(value))])
+                    """,
+                arguments: [key.data, Data(value), CatalogDocument.checksum(key: key.data, value: Data(value))])
         }
     }
 
