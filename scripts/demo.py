@@ -217,7 +217,7 @@ class Demo:
         self.refused("InvalidAccessKeyId", "s3api", "list-buckets", env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"},
                      shown_env="AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE ")
         self.refused("AccessDenied", "s3api", "list-objects-v2", "--bucket", BUCKET, "--no-sign-request")
-        self.refused("InvalidAction", "sts", "get-access-key-info", "--access-key-id", "AKIAIOSFODNN7EXAMPLE")
+        self.refused("InvalidAction", "iam", "generate-credential-report")
 
     def events(self, *words: str, region: str | None = None, **kw) -> list[dict]:
         more = ["--region", region] if region else []
@@ -249,7 +249,7 @@ class Demo:
         for expected in [
                 ("CreateTrail", None), ("CreateTrail", "InsufficientS3BucketPolicyException"), ("CreateBucket", None),
                 ("StopLogging", "TrailNotFoundException"), ("DeleteTrail", "InvalidSignatureException"),
-                ("ListBuckets", "InvalidAccessKeyId"), ("GetAccessKeyInfo", "InvalidAction")]:
+                ("ListBuckets", "InvalidAccessKeyId"), ("GenerateCredentialReport", "InvalidAction")]:
             self.check(expected in names, f"{expected[0]}: {expected[1] or 'done'}")
         self.step("Look-ups by attribute")
         records = self.events("--lookup-attributes", "AttributeKey=EventName,AttributeValue=CreateTrail")
