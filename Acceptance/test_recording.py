@@ -126,11 +126,13 @@ def test_a_read_shows_what_was_asked_as_it_was_sent(server):
 
 def test_a_look_up_is_an_event_itself(server):
     answer = server.client("cloudtrail").lookup_events(
-        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "None"}], MaxResults=5)
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "None"}], MaxResults=5,
+        StartTime=1722375855, EndTime="2024-07-31T00:00:05Z")
     record = server.event_of(answer)
     check(server, record, "LookupEvents", "cloudtrail.amazonaws.com", read_only=True)
     assert record["requestParameters"] == {
-        "lookupAttributes": [{"attributeKey": "EventName", "attributeValue": "None"}], "maxResults": 5}
+        "lookupAttributes": [{"attributeKey": "EventName", "attributeValue": "None"}],
+        "startTime": "Jul 30, 2024, 9:44:15 PM", "endTime": "Jul 31, 2024, 12:00:05 AM", "maxResults": 5}
 
 
 def test_event_selectors(server, trail):

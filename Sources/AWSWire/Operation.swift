@@ -80,6 +80,8 @@ package struct OperationTraits: Sendable {
     package var isReadOnly: Bool?
     /// Paths of members, in wire spelling (`AccessKey.SecretAccessKey`), replaced in the event by a fixed word.
     package var redacted: [String]
+    /// Members of the input that are times, which JSON sends as epoch seconds; the event writes them out.
+    package var times: [String]
     /// Whether `responseElements` shows the answer; reads never do.
     package var recordsAnswer: Bool
     /// Whether the resources stand in the event. CloudTrail's own operations have none there, S3's do.
@@ -91,7 +93,7 @@ package struct OperationTraits: Sendable {
 
     package init(
         category: Category = .management, iamAction: String? = nil, eventName: String? = nil, isReadOnly: Bool? = nil,
-        redacted: [String] = [], recordsAnswer: Bool = true, recordsResources: Bool = false,
+        redacted: [String] = [], times: [String] = [], recordsAnswer: Bool = true, recordsResources: Bool = false,
         streamsBody: Bool = false, bodyBytesMax: Int = 1 << 20, authorization: Authorization = .policies
     ) {
         self.authorization = authorization
@@ -101,6 +103,7 @@ package struct OperationTraits: Sendable {
         self.eventName = eventName
         self.isReadOnly = isReadOnly
         self.redacted = redacted
+        self.times = times
         self.recordsAnswer = recordsAnswer
         self.recordsResources = recordsResources
         self.streamsBody = streamsBody

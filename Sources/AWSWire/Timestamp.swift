@@ -110,6 +110,19 @@ extension Timestamp {
             "\(day), \(pad2(c.day)) \(Self.months[c.month - 1]) \(pad4(c.year)) \(pad2(c.hour)):\(pad2(c.minute)):\(pad2(c.second)) GMT"
     }
 
+    /// `Jul 30, 2024, 9:46:15 PM`, as CloudTrail's records write times inside of request parameters and response elements.
+    package var recordForm: String { recordForm(afterYear: ", ") }
+
+    /// `Jul 30, 2024 9:46:15 PM`, as the records of some older services, IAM among them, write them.
+    package var recordFormWithoutComma: String { recordForm(afterYear: " ") }
+
+    private func recordForm(afterYear separator: String) -> String {
+        let c = CalendarTime(self)
+        let hour = c.hour % 12 == 0 ? 12 : c.hour % 12
+        return "\(Self.months[c.month - 1]) \(c.day), \(c.year)\(separator)\(hour):\(pad2(c.minute)):\(pad2(c.second)) "
+            + (c.hour < 12 ? "AM" : "PM")
+    }
+
     package static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
     package static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

@@ -74,10 +74,29 @@ package enum RecordedShape {
 
     /// Projects members to their recorded form; nothing at all becomes null.
     ///
-    /// - Parameter redacted: paths in wire spelling; lists are passed through (`Keys.Secret` reaches each item).
-    package static func members(_ structure: WireStructure, redacted: [String]) -> WireValue {
-        structure.isEmpty
-            ? .null : .structure(lowered(structure, redacted: redacted.map { $0.split(separator: ".")[...] }))
+    /// - Parameters:
+    ///   - redacted: paths in wire spelling; lists are passed through (`Keys.Secret` reaches each item).
+    ///   - times: members that are epoch seconds; what is no number there is shown as it was sent.
+    package static func members(_ structure: WireStructure, redacted: [String], times: [String] = []) -> WireValue {
+        guard !structure.isEmpty else { return .null }
+        var structure = structure
+        for name in times {
+            guard let index = structure.members.firstIndex(where: { $0.name == name }) else { continue }
+            structure.members[index].value = written(structure.members[index].value)
+        }
+        return .structure(lowered(structure, redacted: redacted.map { $0.split(separator: ".")[...] }))
+    }
+
+    /// Epoch seconds as a time.
+    private static func written(_ value: WireValue) -> WireValue {
+        let years = -62_135_596_800.0...253_402_300_799.0
+        switch value {
+        case .integer(let seconds) where years.contains(Double(seconds)):
+            return .timestamp(Timestamp(seconds: seconds))
+        case .number(let seconds) where years.contains(seconds):
+            return .timestamp(Timestamp(seconds: Int64(seconds.rounded(.down))))
+        default: return value
+        }
     }
 
     private static func lowered(_ structure: WireStructure, redacted: [ArraySlice<Substring>]) -> WireStructure {
@@ -93,6 +112,7 @@ package enum RecordedShape {
         switch value {
         case .structure(let structure): .structure(lowered(structure, redacted: redacted))
         case .list(let items): .list(items.map { lowered($0, redacted) })
+        case .timestamp(let time): .string(time.recordForm)
         default: value
         }
     }

@@ -483,7 +483,8 @@ extension Gate {
             parameters = recorded(request)
         } else {
             parameters = RecordedShape.members(
-                request?.parameters ?? WireStructure(), redacted: traits?.redacted ?? [])
+                request?.parameters ?? WireStructure(), redacted: traits?.redacted ?? [],
+                times: traits?.times ?? [])
         }
         return CallRecord(
             call: call, eventSource: decoded.service.eventSource,

@@ -198,12 +198,13 @@ struct IAMAnswer: OperationOutput {
         self.recorded = recorded
     }
 
-    /// The event shows times as `Nov 24, 2026, 9:31:30 PM`, as IAM's own events do.
+    /// The event shows times as `Nov 24, 2026 9:31:30 PM`, as IAM's own events do.
     func answer() -> OperationAnswer {
         guard let members else { return OperationAnswer(recorded: WireStructure()) }
         let shown = recorded ?? members
         return OperationAnswer(
-            body: .members(Self.written(members) { $0.iso8601 }), recorded: Self.written(shown) { Self.longForm($0) })
+            body: .members(Self.written(members) { $0.iso8601 }),
+            recorded: Self.written(shown) { $0.recordFormWithoutComma })
     }
 
     private static func written(_ structure: WireStructure, _ time: (Timestamp) -> String) -> WireStructure {
@@ -217,13 +218,5 @@ struct IAMAnswer: OperationOutput {
         case .list(let items): .list(items.map { written($0, time) })
         default: value
         }
-    }
-
-    private static func longForm(_ time: Timestamp) -> String {
-        let parts = CalendarTime(time)
-        let hour = parts.hour % 12 == 0 ? 12 : parts.hour % 12
-        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        return "\(Timestamp.months[parts.month - 1]) \(parts.day), \(parts.year), \(hour):\(two(parts.minute)):"
-            + "\(two(parts.second)) \(parts.hour < 12 ? "AM" : "PM")"
     }
 }

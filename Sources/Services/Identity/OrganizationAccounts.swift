@@ -162,7 +162,7 @@ extension OrganizationService {
         ]
         let answer: WireStructure = ["CreateAccountStatus": .structure(status)]
         status["AccountName"] = Self.hidden
-        status["RequestedTimestamp"] = .string(call.time.recordedText)
+        status["RequestedTimestamp"] = .string(call.time.recordForm)
         return OrganizationAnswer(answer, recorded: ["CreateAccountStatus": .structure(status)])
     }
 

@@ -145,7 +145,7 @@ struct IssuedSession: Sendable {
 
     /// As the event shows it: neither secret nor token.
     var recorded: WireValue {
-        .structure(["accessKeyId": .string(accessKeyID), "expiration": .string(expires.recordedText)])
+        .structure(["accessKeyId": .string(accessKeyID), "expiration": .string(expires.recordForm)])
     }
 }
 
@@ -219,16 +219,5 @@ package enum SessionRules {
 extension AWSError {
     static var invalidClientToken: AWSError {
         AWSError("InvalidClientTokenId", status: 403, "The security token included in the request is invalid")
-    }
-}
-
-extension Timestamp {
-    /// As events show times inside of shapes: `Jul 30, 2024, 9:46:15 PM`.
-    var recordedText: String {
-        let time = CalendarTime(self)
-        func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
-        let hour = time.hour % 12 == 0 ? 12 : time.hour % 12
-        return "\(Self.months[time.month - 1]) \(time.day), \(time.year), \(hour):\(two(time.minute)):"
-            + "\(two(time.second)) \(time.hour < 12 ? "AM" : "PM")"
     }
 }

@@ -65,13 +65,4 @@ enum KeyRecording {
         default: return value
         }
     }
-
-    /// `Jul 10, 2023, 12:09:47 PM`, as KMS's events write times.
-    static func date(_ time: Timestamp) -> String {
-        let c = CalendarTime(time)
-        func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        let hour = c.hour % 12 == 0 ? 12 : c.hour % 12
-        return "\(Timestamp.months[c.month - 1]) \(c.day), \(c.year), \(hour):\(two(c.minute)):\(two(c.second)) "
-            + (c.hour < 12 ? "AM" : "PM")
-    }
 }

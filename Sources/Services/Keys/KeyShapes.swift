@@ -66,7 +66,7 @@ struct KeyMetadataOutput: OperationOutput {
 
     func answer() -> OperationAnswer {
         let members = members(date: { .timestamp($0) })
-        var recorded = self.members(date: { .string(KeyRecording.date($0)) })
+        var recorded = self.members(date: { .string($0.recordForm) })
         recorded.members = recorded.members.filter { $0.name != "CurrentKeyMaterialId" }
         return OperationAnswer(
             body: .members(["KeyMetadata": .structure(members)]), recorded: ["KeyMetadata": .structure(recorded)])
@@ -118,7 +118,7 @@ struct ScheduleKeyDeletionOutput: OperationOutput {
         }
         return OperationAnswer(
             body: .members(members(.timestamp(deletion))),
-            recorded: members(.string(KeyRecording.date(deletion))))
+            recorded: members(.string(deletion.recordForm)))
     }
 }
 

@@ -35,12 +35,14 @@ package final class TrailService: Sendable {
         Operation("AddTags", .write, silent, on: trail("ResourceId"), perform: TrailService.addTags),
         Operation("RemoveTags", .write, silent, on: trail("ResourceId"), perform: TrailService.removeTags),
         Operation("ListTags", .read, perform: TrailService.listTags),
-        Operation("LookupEvents", .read, perform: TrailService.lookupEvents),
-        Operation("ListPublicKeys", .read, perform: TrailService.listPublicKeys),
+        Operation("LookupEvents", .read, between, perform: TrailService.lookupEvents),
+        Operation("ListPublicKeys", .read, between, perform: TrailService.listPublicKeys),
     ]
 
     /// Operations that answer nothing, so that the event's responseElements is null.
     private static let silent = OperationTraits(recordsAnswer: false)
+
+    private static let between = OperationTraits(times: ["StartTime", "EndTime"])
 
     /// The trail that a member names; IAM knows it by its ARN.
     private static func trail(_ member: String) -> Operation<TrailService>.Resources {
