@@ -21,7 +21,7 @@ ARGS ?=
 
 SWIFT_SOURCES := Package.swift Sources Tests
 
-.PHONY: help setup build test simulate acceptance run demo bench format lint clean
+.PHONY: help setup build tools test simulate acceptance run demo bench format lint clean
 
 help: ## Shows the verbs.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -32,13 +32,17 @@ setup: ## Installs what is missing: Debian packages, the AWS CLI and boto3 in bu
 build: setup ## Builds the release binary, .build/release/cairn.
 	swift build -c release $(STATIC_FLAGS) --product cairn $(SWIFT_BUILD_FLAGS)
 
-test: build ## Runs the unit tests, then the acceptance tests on the release binary.
+# What the acceptance tests run beside the binary.
+tools: build
+	swift build -c release $(STATIC_FLAGS) --product cairn-decide $(SWIFT_BUILD_FLAGS)
+
+test: tools ## Runs the unit tests, then the acceptance tests on the release binary.
 	@scripts/test.sh
 
 simulate: ## Runs the event path under ten thousand seeds: faults, power cuts, jumps of the clock.
 	CAIRN_SIMULATION_SEEDS=$${CAIRN_SIMULATION_SEEDS:-10000} swift test --filter PipelineTests $(SWIFT_TEST_FLAGS)
 
-acceptance: build ## Runs the acceptance tests alone.
+acceptance: tools ## Runs the acceptance tests alone.
 	build/venv/bin/python -m pytest Acceptance $(PYTEST_FLAGS)
 
 run: build ## Starts a server on the default data folder; flags in ARGS="...".

@@ -114,8 +114,15 @@ let package = Package(
         .executableTarget(
             name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire"], path: "Benchmarks/cairn-bench",
             swiftSettings: strict),
+        // Decides cases that it reads, for tests that compare the engine with others.
+        .executableTarget(
+            name: "cairn-decide", dependencies: ["Policies", "PolicyCases"], path: "Tests/cairn-decide",
+            swiftSettings: strict),
         // Tests mirror the rooms.
-        tests("PoliciesTests", ["Policies"], exclude: ["Cases"]),
+        .target(
+            name: "PolicyCases", dependencies: ["Policies"], path: "Tests/PolicyCases", exclude: ["Cases"],
+            swiftSettings: strict),
+        tests("PoliciesTests", ["Policies", "PolicyCases"]),
         tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity", crypto]),

@@ -76,7 +76,7 @@ python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' \
     || fail "the acceptance tests need Python 3.9 or later; set PYTHON to one"
 stamp=build/venv/.installed
-if ! cmp -s Acceptance/requirements.txt "$stamp" || ! build/venv/bin/python -c 'import boto3, pytest' 2> /dev/null; then
+if ! cmp -s Acceptance/requirements.txt "$stamp" || ! build/venv/bin/python -c 'import boto3, npkt, pytest' 2> /dev/null; then
     clients=$(grep -v '^#' Acceptance/requirements.txt | tr -d ' ' | tr '\n' ' ')
     say "installing Python packages into build/venv: $clients"
     rm -rf build/venv

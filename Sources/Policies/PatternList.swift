@@ -60,9 +60,7 @@ struct PatternVariable {
 }
 
 struct PatternList {
-    /// Tokens up to 255 are bytes of text; these follow, and from `firstVariable` on the places in `variables`.
-    private static let star: UInt16 = 256
-    private static let question: UInt16 = 257
+    /// Tokens are those of `WildcardMatcher`, and from `firstVariable` on the places in `variables`.
     private static let firstVariable: UInt16 = 512
     private static let colon = UInt16(UInt8(ascii: ":"))
 
@@ -138,8 +136,8 @@ struct PatternList {
             switch byte {
             case UInt8(ascii: "*") where form.wildcards:
                 // Two stars say no more than one.
-                if tokens.last != Self.star || index == 0 { tokens.append(Self.star) }
-            case UInt8(ascii: "?") where form.wildcards: tokens.append(Self.question)
+                if tokens.last != WildcardMatcher.star || index == 0 { tokens.append(WildcardMatcher.star) }
+            case UInt8(ascii: "?") where form.wildcards: tokens.append(WildcardMatcher.question)
             default: tokens.append(UInt16(byte))
             }
             index += 1
@@ -176,13 +174,13 @@ struct PatternList {
             switch form.shortARN {
             case .matchesNothing: return nil
             case .matchesAnyRestAfterWildcard
-            where !tokens[start...].contains { $0 == Self.star || $0 == Self.question }:
+            where !tokens[start...].contains { $0 == WildcardMatcher.star || $0 == WildcardMatcher.question }:
                 return nil
             default:
                 while starts.count < 6 {
                     tokens.append(Self.colon)
                     starts.append(tokens.count)
-                    tokens.append(Self.star)
+                    tokens.append(WildcardMatcher.star)
                 }
             }
         }
@@ -225,7 +223,7 @@ struct PatternList {
                 if matches(expanded: expanded, subject) { return .matches }
             } else if form.isARN {
                 if Self.matchesParts(pattern, partStarts.span, at: entry.parts, subject) { return .matches }
-            } else if Self.glob(pattern, entry.range, text, 0..<text.count) {
+            } else if WildcardMatcher.matches(pattern, entry.range, text, 0..<text.count) {
                 return .matches
             }
         }
@@ -267,7 +265,8 @@ struct PatternList {
 
     private func matches(expanded: [UInt16], _ subject: Subject) -> Bool {
         guard form.isARN else {
-            return Self.glob(expanded.span, 0..<expanded.count, subject.bytes.span, 0..<subject.bytes.count)
+            return WildcardMatcher.matches(
+                expanded.span, 0..<expanded.count, subject.bytes.span, 0..<subject.bytes.count)
         }
         var starts = Self.partStarts(of: expanded[...])
         guard starts.count == 6 else { return false }
@@ -283,50 +282,9 @@ struct PatternList {
         for part in 0..<6 {
             let patternRange = starts[first + part]..<(starts[first + part + 1] - 1)
             let textRange = subject.partStarts[part]..<(subject.partStarts[part + 1] - 1)
-            guard glob(pattern, patternRange, text, textRange) else { return false }
+            guard WildcardMatcher.matches(pattern, patternRange, text, textRange) else { return false }
         }
         return true
-    }
-
-    /// Matches with one place to go back to: the last star. Costs at most the product of both lengths, however hostile
-    /// the pattern, because an earlier star never needs to be tried again once a later one was reached.
-    private static func glob(
-        _ pattern: Span<UInt16>, _ patternRange: Range<Int>, _ text: Span<UInt8>, _ textRange: Range<Int>
-    ) -> Bool {
-        var p = patternRange.lowerBound
-        var t = textRange.lowerBound
-        var afterStar = -1
-        var resume = t
-        while t < textRange.upperBound {
-            if p < patternRange.upperBound {
-                let token = pattern[p]
-                if token == star {
-                    p += 1
-                    if p == patternRange.upperBound { return true }
-                    afterStar = p
-                    resume = t
-                    continue
-                }
-                if token == UInt16(text[t]) || token == question {
-                    // A `?` stands for one character, which may be several bytes of UTF-8.
-                    t = token == question ? endOfCharacter(text, t, textRange.upperBound) : t + 1
-                    p += 1
-                    continue
-                }
-            }
-            guard afterStar >= 0 else { return false }
-            resume = endOfCharacter(text, resume, textRange.upperBound)
-            t = resume
-            p = afterStar
-        }
-        while p < patternRange.upperBound, pattern[p] == star { p += 1 }
-        return p == patternRange.upperBound
-    }
-
-    private static func endOfCharacter(_ text: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
-        var end = start + 1
-        while end < limit, text[end] & 0xC0 == 0x80 { end += 1 }
-        return end
     }
 }
 

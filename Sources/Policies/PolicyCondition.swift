@@ -167,12 +167,14 @@ struct PolicyCondition {
             // Several values with an operator for one never match, negated or not.
             return !found.isMultiValued && holds(for: found.values[0], context)
         case .forAny:
-            return found.values.contains { holds(for: $0, context) }
+            return !Self.isEmptySet(found) && found.values.contains { holds(for: $0, context) }
         case .forAll:
-            if found.values.count == 1, found.values[0].isEmpty { return true }
-            return found.values.allSatisfy { holds(for: $0, context) }
+            return Self.isEmptySet(found) || found.values.allSatisfy { holds(for: $0, context) }
         }
     }
+
+    /// A lone empty string counts as no value at all.
+    private static func isEmptySet(_ found: ContextValue) -> Bool { found.values.count == 1 && found.values[0].isEmpty }
 
     private func holds(for value: [UInt8], _ context: RequestContext) -> Bool {
         switch comparands {

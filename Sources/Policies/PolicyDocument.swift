@@ -81,7 +81,8 @@ package struct PolicyDocument: Sendable {
     package static func parse(
         stored json: [UInt8], as kind: PolicyKind, name: String
     ) throws(PolicyError) -> PolicyDocument {
-        try PolicyGrammar.read(json, as: kind, name: name, isStored: true)
+        try PolicySizeLimit.request.check(size: json.count, kind: kind)
+        return try PolicyGrammar.read(json, as: kind, name: name, isStored: true)
     }
 
     /// The number of statements.

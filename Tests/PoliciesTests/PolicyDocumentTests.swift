@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Policies
+import PolicyCases
 import Testing
 
 /// A document that is refused, or one that is not.
@@ -183,5 +184,20 @@ struct PolicyDocumentTests {
             Set(document.contextKeys.map { $0.lowercased() })
                 == ["aws:username", "aws:resourcetag/owner", "aws:principaltag/owner", "aws:securetransport"])
         #expect(document.contextKeys.count == 4)
+    }
+
+    @Test(arguments: [32, 33, 100_000])
+    func `a document that nests deeper than any policy is refused`(_ depth: Int) {
+        let text = String(repeating: "[", count: depth) + String(repeating: "]", count: min(depth, 30_000))
+        let error = #expect(throws: PolicyError.self) { try PolicyDocument.parse(Array(text.utf8), as: .identity) }
+        #expect(error?.detail == (depth <= 32 ? "no JSON object" : "nested too deeply"))
+    }
+
+    @Test func `a document longer than any request may be is refused before it is read`() {
+        let text = "{\"Statement\":[]" + String(repeating: " ", count: 131_072) + "}"
+        #expect(throws: PolicyError.self) { try PolicyDocument.parse(Array(text.utf8), as: .identity) }
+        #expect(throws: PolicyError.self) {
+            try PolicyDocument.parse(stored: Array(text.utf8), as: .identity, name: "x")
+        }
     }
 }

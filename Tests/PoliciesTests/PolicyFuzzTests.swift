@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Policies
+import PolicyCases
 import Testing
 
 struct PolicyFuzzTests {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Policies
+import PolicyCases
 import Testing
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): the same seed gives the same cases everywhere.
@@ -181,6 +182,38 @@ struct PolicyPropertyTests {
             let before = PolicyEvaluation.decide(request, try world.policies(world.statements), rule: rule)
             let shuffled = world.statements.mapValues { $0.shuffled(using: &world.generator) }
             let after = PolicyEvaluation.decide(request, try world.policies(shuffled), rule: rule)
+            #expect(before.verdict == after.verdict && before.reason == after.reason, "seed \(seed)")
+        }
+    }
+
+    @Test func `saying something twice changes nothing`() throws {
+        for seed in Self.seeds {
+            var world = World(seed: seed)
+            let request = try world.request()
+            let rule = world.rule()
+            let before = PolicyEvaluation.decide(request, try world.policies(world.statements), rule: rule)
+            let doubled = world.statements.mapValues { ($0 + $0).shuffled(using: &world.generator) }
+            let after = PolicyEvaluation.decide(request, try world.policies(doubled), rule: rule)
+            #expect(before.verdict == after.verdict && before.reason == after.reason, "seed \(seed)")
+            var policies = try world.policies(world.statements)
+            policies.identity += policies.identity
+            policies.session = policies.session.map { $0 + $0 }
+            let again = PolicyEvaluation.decide(request, policies, rule: rule)
+            #expect(before.verdict == again.verdict && before.reason == again.reason, "seed \(seed)")
+        }
+    }
+
+    @Test func `statements decide the same in one document and in several`() throws {
+        for seed in Self.seeds {
+            var world = World(seed: seed)
+            let request = try world.request()
+            let rule = world.rule()
+            let before = PolicyEvaluation.decide(request, try world.policies(world.statements), rule: rule)
+            var policies = try world.policies(world.statements)
+            policies.identity = try (world.statements[.identity] ?? []).shuffled(using: &world.generator).flatMap {
+                try world.policies([.identity: [$0]]).identity
+            }
+            let after = PolicyEvaluation.decide(request, policies, rule: rule)
             #expect(before.verdict == after.verdict && before.reason == after.reason, "seed \(seed)")
         }
     }

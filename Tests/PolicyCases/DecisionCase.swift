@@ -1,62 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads the cases that are data: who asks for what under which policies, and what the answer must be.
+// Cases that are data: who asks for what under which policies, and what the answer must be. A case is a JSON object
+//
+//     {"name": ..., "source": ..., "rule": ..., "policies": {"identity": [DOCUMENT], ...}, "requests": [REQUEST]}
+//
+// with requests such as {"by": "U", "action": ..., "resource": ..., "context": {KEY: VALUE}, "expect": "allow"}. What a
+// request leaves out is the case's `defaults`, or else what `DecisionCase` reads for it.
 
 import Foundation
-import Policies
-import Testing
+package import Policies
 
-/// The principals that the cases name by a letter. A is 111111111111, B is 222222222222.
-enum CasePrincipals {
-    static func named(_ name: String) throws -> Principal {
-        let a = "111111111111"
-        let b = "222222222222"
-        if name.hasPrefix("service:") { return .service(String(name.dropFirst(8))) }
-        if name.hasPrefix("web:") { return .webIdentity(provider: String(name.dropFirst(4)), subject: "s") }
-        switch name {
-        case "U":
-            return .user(account: a, arn: "arn:aws:iam::\(a):user/bob", name: "bob", uniqueID: "AIDABOB0000000000001")
-        case "V":
-            return .user(
-                account: a, arn: "arn:aws:iam::\(a):user/alice", name: "alice", uniqueID: "AIDAALICE00000000001")
-        case "S":
-            return .roleSession(
-                account: a, roleARN: "arn:aws:iam::\(a):role/app/r", roleID: "AROAROLER00000000001",
-                sessionARN: "arn:aws:sts::\(a):assumed-role/r/s1", sessionName: "s1")
-        case "L":
-            return .roleSession(
-                account: a, roleARN: "arn:aws:iam::\(a):role/aws-service-role/x.amazonaws.com/X",
-                roleID: "AROALINKED0000000001", sessionARN: "arn:aws:sts::\(a):assumed-role/X/s", sessionName: "s",
-                isServiceLinked: true)
-        case "F":
-            return .federatedUser(
-                account: a, arn: "arn:aws:sts::\(a):federated-user/fred", name: "fred",
-                userARN: "arn:aws:iam::\(a):user/bob")
-        case "X":
-            return .user(
-                account: b, arn: "arn:aws:iam::\(b):user/xavier", name: "xavier", uniqueID: "AIDAXAVIER0000000001")
-        case "Y":
-            return .roleSession(
-                account: b, roleARN: "arn:aws:iam::\(b):role/b", roleID: "AROAROLEB00000000001",
-                sessionARN: "arn:aws:sts::\(b):assumed-role/b/s2", sessionName: "s2")
-        case "rootA": return .root(account: a)
-        case "rootB": return .root(account: b)
-        case "anonymous": return .anonymous
-        default: throw CaseFault("there is no principal \(name)")
-        }
+package struct CaseFault: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+package enum CaseFile {
+    private static var folder: URL { URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Cases") }
+
+    /// The names of all files of cases.
+    package static func names() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".json") }.sorted()
     }
-}
 
-struct CaseFault: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
-}
-
-enum CaseFile {
     /// The cases of one file.
-    static func read(_ name: String, from file: String = #filePath) throws -> [[String: Any]] {
-        let folder = URL(filePath: file).deletingLastPathComponent().appending(path: "Cases")
+    package static func read(_ name: String) throws -> [[String: Any]] {
         let data = try Data(contentsOf: folder.appending(path: name))
         guard let cases = try JSONSerialization.jsonObject(with: data) as? [[String: Any]] else {
             throw CaseFault("\(name) is no list of cases")
@@ -65,7 +34,7 @@ enum CaseFile {
     }
 
     /// The text of a document, which a case gives as JSON or, where it is broken on purpose, as a string.
-    static func text(_ value: Any) throws -> [UInt8] {
+    package static func text(_ value: Any) throws -> [UInt8] {
         if let text = value as? String { return Array(text.utf8) }
         return Array(
             try JSONSerialization.data(withJSONObject: value, options: [.sortedKeys, .withoutEscapingSlashes]))
@@ -73,30 +42,36 @@ enum CaseFile {
 }
 
 /// One request under some policies, and the answer that it must get.
-struct DecisionCase: Sendable, CustomTestStringConvertible {
-    let name: String
-    let request: AuthorizationRequest
-    let policies: PoliciesInForce
-    let rule: DecisionRule
-    let additionalActions: [String]
-    let expected: String
-    let expectedType: String?
-    let expectedReason: String?
+package struct DecisionCase: Sendable {
+    package let name: String
+    package let request: AuthorizationRequest
+    package let policies: PoliciesInForce
+    package let rule: DecisionRule
+    package let additionalActions: [String]
+    /// The verdict, empty where the case asks and does not tell.
+    package let expected: String
+    package let expectedType: String?
+    package let expectedReason: String?
 
-    var testDescription: String { name }
-
-    func decide() -> Decision {
+    package func decide() -> Decision {
         if case .roleTrust = rule, !additionalActions.isEmpty {
             return PolicyEvaluation.decideRoleAssumption(request, policies, additionalActions: additionalActions)
         }
         return PolicyEvaluation.decide(request, policies, rule: rule)
     }
 
-    static func all(in file: String) throws -> [DecisionCase] {
+    /// The decisions of one file.
+    package static func all(in file: String) throws -> [DecisionCase] {
         try CaseFile.read(file).flatMap { try read($0) }
     }
 
-    private static func read(_ object: [String: Any]) throws -> [DecisionCase] {
+    /// The decisions of the whole table: of every file of cases but the one about documents.
+    package static func everywhere() throws -> [DecisionCase] {
+        try CaseFile.names().filter { $0 != "documents.json" }.flatMap { try all(in: $0) }
+    }
+
+    /// The decisions of one case.
+    package static func read(_ object: [String: Any]) throws -> [DecisionCase] {
         guard let name = object["name"] as? String, let source = object["source"] as? String, !source.isEmpty,
             let requests = object["requests"] as? [[String: Any]]
         else { throw CaseFault("a case needs name, source and requests: \(object)") }
@@ -107,7 +82,9 @@ struct DecisionCase: Sendable, CustomTestStringConvertible {
             default: .resource(.s3)
             }
         let policies = try policies(object["policies"] as? [String: Any] ?? [:], resourceKind: resourceKind)
-        return try requests.enumerated().map { place, request in
+        let defaults = object["defaults"] as? [String: Any] ?? [:]
+        return try requests.enumerated().map { place, own in
+            let request = defaults.merging(own) { $1 }
             let by = request["by"] as? String ?? "U"
             let principal = try CasePrincipals.named(by)
             var context = RequestContext(principal)
@@ -120,7 +97,6 @@ struct DecisionCase: Sendable, CustomTestStringConvertible {
                     throw CaseFault("\(name): \(key) must be a string or a list")
                 }
             }
-            guard let expected = request["expect"] as? String else { throw CaseFault("\(name) expects nothing") }
             return DecisionCase(
                 name: "\(name) [\(place + 1): \(by)]",
                 request: AuthorizationRequest(
@@ -128,7 +104,8 @@ struct DecisionCase: Sendable, CustomTestStringConvertible {
                     resource: request["resource"] as? String ?? "arn:aws:s3:::b/k",
                     resourceAccount: request["resourceAccount"] as? String ?? "111111111111", context: context),
                 policies: policies, rule: try rule(object, request),
-                additionalActions: request["additionalActions"] as? [String] ?? [], expected: expected,
+                additionalActions: request["additionalActions"] as? [String] ?? [],
+                expected: request["expect"] as? String ?? "",
                 expectedType: request["policyType"] as? String, expectedReason: request["reason"] as? String)
         }
     }
