@@ -380,8 +380,9 @@ def test_what_puts_do_not_take(s3, bucket, arguments, code, status):
 
 
 @pytest.mark.parametrize("operation,arguments", [
-    ("list_bucket_inventory_configurations", {}), ("list_bucket_analytics_configurations", {}),
-    ("list_bucket_metrics_configurations", {}), ("get_object_torrent", {"Key": "k"}),
+    ("put_bucket_accelerate_configuration", {"AccelerateConfiguration": {"Status": "Enabled"}}),
+    ("put_bucket_metrics_configuration", {"Id": "a", "MetricsConfiguration": {"Id": "a"}}),
+    ("get_object_torrent", {"Key": "k"}),
     ("put_bucket_request_payment", {"RequestPaymentConfiguration": {"Payer": "Requester"}}),
     ("put_bucket_versioning", {"VersioningConfiguration": {"Status": "Enabled", "MFADelete": "Enabled"}}),
 ])

@@ -48,6 +48,7 @@ def refused(code, status, function, *args, **kw):
 @pytest.mark.parametrize("operation,code,event", [
     ("get_bucket_tagging", "NoSuchTagSet", "GetBucketTagging"), ("get_bucket_cors", "NoSuchCORSConfiguration", "GetBucketCors"),
     ("get_bucket_website", "NoSuchWebsiteConfiguration", "GetBucketWebsite"),
+    ("get_bucket_metadata_table_configuration", "MetadataConfigurationNotFound", "GetBucketMetadataTableConfiguration"),
     ("get_bucket_replication", "ReplicationConfigurationNotFoundError", "GetBucketReplication"),
     ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration", "GetBucketLifecycle"),
     ("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError", "GetBucketObjectLockConfiguration"),
@@ -69,6 +70,37 @@ def test_empty_answers(s3, bucket):
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
     answer = s3.get_bucket_notification_configuration(Bucket=bucket)
     assert not [name for name in answer if name.endswith("Configurations")]
+
+
+def test_sets_of_configurations_are_empty(s3, bucket):
+    for kind in ("analytics", "inventory", "metrics", "intelligent_tiering"):
+        answer = getattr(s3, f"list_bucket_{kind}_configurations")(Bucket=bucket)
+        assert answer["IsTruncated"] is False and not [name for name in answer if name.endswith("List")]
+        refused("NoSuchConfiguration", 404, getattr(s3, f"get_bucket_{kind}_configuration"), Bucket=bucket, Id="a")
+    for thing in ("cors", "website", "replication"):
+        getattr(s3, f"delete_bucket_{thing}")(Bucket=bucket)
+    s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+    refused("NotImplemented", 501, s3.put_bucket_logging, Bucket=bucket, BucketLoggingStatus={
+        "LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": ""}})
+
+
+def test_notifications_are_refused_without_destinations_and_cleared(server, s3, bucket):
+    for kind, arn in (("Topic", "sns:us-east-1:111122223333:t"), ("Queue", "sqs:us-east-1:111122223333:q"),
+                      ("LambdaFunction", "lambda:us-east-1:111122223333:function:f")):
+        name = kind + "Configurations"
+        error = refused(
+            "InvalidArgument", 400, s3.put_bucket_notification_configuration, Bucket=bucket, NotificationConfiguration={
+                name: [{"Id": "a", kind + "Arn": "arn:aws:" + arn, "Events": ["s3:ObjectCreated:*"], "Filter": {
+                    "Key": {"FilterRules": [{"Name": "prefix", "Value": "logs/"}]}}}]})
+        assert error.response["Error"]["Message"] == "Unable to validate the following destination configurations"
+        assert error.response["Error"]["ArgumentName"] == "arn:aws:" + arn
+    error = refused(
+        "InvalidArgument", 400, s3.put_bucket_notification_configuration, Bucket=bucket, NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:111122223333:q", "Events": ["s3:ObjectCreated:Nothing"]}]})
+    assert "not supported for notifications" in error.response["Error"]["Message"]
+    cleared = s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    record = server.event_of(cleared)
+    assert record["eventName"] == "PutBucketNotification" and record["readOnly"] is False
 
 
 def test_bucket_settings_come_back(server, s3, bucket):

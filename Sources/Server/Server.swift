@@ -279,14 +279,18 @@ private struct House: Sendable {
         while !Task.isCancelled {
             do { try await Self.sleep(1000) } catch { return }
             await recorder.flushUnproven(isForced: false)
-            seconds += 1
-            guard seconds % 60 == 0 else { continue }
-            await noteSettled()
-            await saveUses()
+            do { try await objects.publishNotifications() } catch {
+                logger.error(
+                    "notifications could not be published", metadata: ["cause": "\(error.cause ?? "\(error)")"])
+            }
             do { _ = try await objects.applyLifecycle() } catch {
                 logger.error(
                     "lifecycle rules could not be applied", metadata: ["cause": "\(error.cause ?? "\(error)")"])
             }
+            seconds += 1
+            guard seconds % 60 == 0 else { continue }
+            await noteSettled()
+            await saveUses()
             trimJournal()
         }
     }

@@ -4,18 +4,38 @@ package import AWSWire
 internal import Crypto
 internal import Foundation
 internal import GRDB
+internal import Synchronization
 
 /// The shared state of the house: small documents under ordered keys, in one SQLite file with real transactions.
 ///
 /// Layout: one table `document(key BLOB PRIMARY KEY, value BLOB, version INTEGER, checksum INTEGER)`, keys ordered by their
 /// bytes. The checksum is the first eight bytes, little endian, of SHA-256 over the key's length (8 bytes, little endian),
 /// the key and the value; it is verified at each read, and for all documents when the server opens the catalog. A commit is
-/// on stable storage when `write` returns (WAL, `synchronous=FULL`: one flush for each commit).
+/// on stable storage when `write` returns (WAL, `synchronous=FULL`). Writes that wait at the same moment share one commit and so
+/// one flush; each is a savepoint of its own, undone alone when its body throws.
 ///
 /// Everything throws `AWSError`, since what fails here fails a call; the SQLite error goes into `cause`, for the log.
 package final class Catalog: Sendable {
     private let pool: DatabasePool
+    private let queue = Mutex(Queue())
     package let path: String
+
+    /// Writes in one commit at most.
+    private static let commitWritesMax = 128
+
+    private struct Queue {
+        var waiting: [Waiting] = []
+        /// Whether somebody is taking from `waiting`.
+        var isBeingServed = false
+    }
+
+    /// A write that waits for its commit.
+    private struct Waiting: Sendable {
+        /// Runs the body and keeps what it gave.
+        let run: @Sendable (Database) throws -> Void
+        /// Answers the caller: with what was kept, or with why the commit failed.
+        let finish: @Sendable ((any Error)?) -> Void
+    }
 
     /// Opens or creates the catalog and checks the file's integrity.
     ///
@@ -82,21 +102,98 @@ package final class Catalog: Sendable {
     }
 
     /// Runs `body` in one transaction: all of it is durable on return, or none of it happened when it throws.
+    ///
+    /// Bodies run one after another, each seeing what those before it did; those that share a commit become durable together,
+    /// and none of them returns before that.
     package func write<Result: Sendable>(
         _ body: @escaping @Sendable (CatalogTransaction) throws(AWSError) -> Result
     ) async throws(AWSError) -> Result {
+        let outcome: Swift.Result<Result, any Error> = await withCheckedContinuation { continuation in
+            let kept = Kept<Result>()
+            let waiting = Waiting(
+                run: { db in
+                    do throws(AWSError) {
+                        let result = try body(CatalogTransaction(db))
+                        kept.outcome.withLock { $0 = .success(result) }
+                    } catch {
+                        kept.outcome.withLock { $0 = .failure(error) }
+                        throw error
+                    }
+                },
+                finish: { failure in
+                    let outcome = kept.outcome.withLock { $0 }
+                    switch (outcome, failure) {
+                    case (.failure(let own)?, _): continuation.resume(returning: .failure(own))
+                    case (_, let failure?): continuation.resume(returning: .failure(failure))
+                    case (.success(let result)?, nil): continuation.resume(returning: .success(result))
+                    case (nil, nil):
+                        continuation.resume(returning: .failure(AWSError.internalFailure(cause: "a write was not run")))
+                    }
+                })
+            let isServed = queue.withLock { queue in
+                queue.waiting.append(waiting)
+                defer { queue.isBeingServed = true }
+                return queue.isBeingServed
+            }
+            if !isServed { pool.asyncWriteWithoutTransaction { db in self.serve(db) } }
+        }
         do {
-            return try await pool.write { db in try body(CatalogTransaction(db)) }
-        } catch let error as AWSError {
-            throw error
-        } catch let error as DatabaseError
-            where error.resultCode == .SQLITE_FULL || error.resultCode.primaryResultCode == .SQLITE_IOERR
-        {
-            throw .serviceUnavailable(
-                "The server cannot write to its disk; nothing was changed. Try again later.", cause: "catalog: \(error)"
-            )
+            return try outcome.get()
         } catch {
-            throw .internalFailure(cause: "catalog write: \(error)")
+            throw Self.refusal(error, "catalog write")
+        }
+    }
+
+    /// What a body gave, between its run and its commit.
+    private final class Kept<Result: Sendable>: Sendable {
+        let outcome = Mutex<Swift.Result<Result, AWSError>?>(nil)
+    }
+
+    /// Commits what waits, until nothing does. Runs on the writer's own thread.
+    private func serve(_ db: Database) {
+        while true {
+            let batch = queue.withLock { queue in
+                let batch = Array(queue.waiting.prefix(Self.commitWritesMax))
+                queue.waiting.removeFirst(batch.count)
+                if batch.isEmpty { queue.isBeingServed = false }
+                return batch
+            }
+            if batch.isEmpty { return }
+            var failure: (any Error)?
+            do { try Self.commit(batch, db) } catch { failure = error }
+            for waiting in batch { waiting.finish(failure) }
+        }
+    }
+
+    private static func commit(_ batch: [Waiting], _ db: Database) throws {
+        try db.inTransaction(.immediate) {
+            if batch.count == 1 {
+                try batch[0].run(db)
+                return .commit
+            }
+            for waiting in batch {
+                try db.inSavepoint {
+                    do { try waiting.run(db) } catch {
+                        // A full disk may have ended the whole transaction, and with it what went before.
+                        guard db.isInsideTransaction else { throw error }
+                        return .rollback
+                    }
+                    return .commit
+                }
+            }
+            return .commit
+        }
+    }
+
+    fileprivate static func refusal(_ error: any Error, _ place: String) -> AWSError {
+        switch error {
+        case let error as AWSError: error
+        case let error as DatabaseError
+        where error.resultCode == .SQLITE_FULL || error.resultCode.primaryResultCode == .SQLITE_IOERR:
+            .serviceUnavailable(
+                "The server cannot write to its disk; nothing was changed. Try again later.",
+                cause: "catalog: \(error)")
+        default: .internalFailure(cause: "\(place): \(error)")
         }
     }
 }
@@ -174,9 +271,9 @@ package class CatalogSnapshot {
 
     package func get(_ key: CatalogKey) throws(AWSError) -> CatalogDocument? {
         try sql {
-            try Row.fetchOne(
-                db, sql: "SELECT key, value, version, checksum FROM document WHERE key = ?", arguments: [key.data]
-            ).map { try CatalogDocument(checking: $0) }
+            try documents(
+                "SELECT key, value, version, checksum FROM document WHERE key = ?", [key.data]
+            ).first
         }
     }
 
@@ -202,22 +299,23 @@ package class CatalogSnapshot {
             }
             sql += " ORDER BY key LIMIT ?"
             arguments.append(Int64(min(limit, Int(Int64.max))))
-            return try Row.fetchAll(db, sql: sql, arguments: StatementArguments(arguments))
-                .map { try CatalogDocument(checking: $0) }
+            return try documents(sql, StatementArguments(arguments))
         }
+    }
+
+    /// Runs a query whose text is one of few, and so is compiled once.
+    private func documents(_ sql: String, _ arguments: StatementArguments) throws -> [CatalogDocument] {
+        let rows = try Row.fetchCursor(try db.cachedStatement(sql: sql), arguments: arguments)
+        var documents: [CatalogDocument] = []
+        while let row = try rows.next() { documents.append(try CatalogDocument(checking: row)) }
+        return documents
     }
 
     fileprivate func sql<Result>(_ body: () throws -> Result) throws(AWSError) -> Result {
         do {
             return try body()
-        } catch let error as DatabaseError
-            where error.resultCode == .SQLITE_FULL || error.resultCode.primaryResultCode == .SQLITE_IOERR
-        {
-            throw .serviceUnavailable(
-                "The server cannot write to its disk; nothing was changed. Try again later.", cause: "catalog: \(error)"
-            )
         } catch {
-            throw .internalFailure(cause: "catalog: \(error)")
+            throw Catalog.refusal(error, "catalog")
         }
     }
 }
@@ -227,13 +325,14 @@ package final class CatalogTransaction: CatalogSnapshot {
     /// Writes the document, whatever was there.
     package func put(_ key: CatalogKey, _ value: [UInt8]) throws(AWSError) {
         try sql {
-            try db.execute(
+            let value = Data(value)
+            try db.cachedStatement(
                 sql: """
                     INSERT INTO document (key, value, version, checksum) VALUES (?, ?, 1, ?)
                     ON CONFLICT (key) DO UPDATE
                     SET value = excluded.value, version = version + 1, checksum = excluded.checksum
-                    """,
-                arguments: [key.data, Data(value), CatalogDocument.checksum(key: key.data, value: Data(value))])
+                    """
+            ).execute(arguments: [key.data, value, CatalogDocument.checksum(key: key.data, value: value)])
         }
     }
 
@@ -241,7 +340,7 @@ package final class CatalogTransaction: CatalogSnapshot {
     @discardableResult
     package func delete(_ key: CatalogKey) throws(AWSError) -> Bool {
         try sql {
-            try db.execute(sql: "DELETE FROM document WHERE key = ?", arguments: [key.data])
+            try db.cachedStatement(sql: "DELETE FROM document WHERE key = ?").execute(arguments: [key.data])
             return db.changesCount > 0
         }
     }
@@ -253,14 +352,19 @@ extension CatalogKey {
 
 extension CatalogDocument {
     /// - Throws: `DocumentDamage` when the checksum does not fit.
-    fileprivate init(checking row: Row) throws(DocumentDamage) {
-        let key: Data = row[0]
-        let value: Data = row[1]
+    fileprivate init(checking row: Row) throws {
         let stored: Int64 = row[3]
-        guard Self.checksum(key: key, value: value) == stored else {
-            throw DocumentDamage(key: CatalogKey(bytes: Array(key)))
+        let version: Int64 = row[2]
+        self = try row.withUnsafeData(atIndex: 0) { key in
+            try row.withUnsafeData(atIndex: 1) { value in
+                let key = key ?? Data()
+                let value = value ?? Data()
+                guard Self.checksum(key: key, value: value) == stored else {
+                    throw DocumentDamage(key: CatalogKey(bytes: Array(key)))
+                }
+                return CatalogDocument(key: CatalogKey(bytes: Array(key)), value: Array(value), version: version)
+            }
         }
-        self.init(key: CatalogKey(bytes: Array(key)), value: Array(value), version: row[2])
     }
 
     fileprivate static func checksum(key: Data, value: Data) -> Int64 {

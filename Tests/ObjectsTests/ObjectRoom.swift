@@ -20,7 +20,10 @@ final class ObjectRoom: Sendable {
     let clock: ManualClock
 
     /// A room on a new folder, or on that of another room as after a restart.
-    init(after room: ObjectRoom? = nil, fault: @escaping FileFault = { _ in nil }) async throws {
+    init(
+        after room: ObjectRoom? = nil, fault: @escaping FileFault = { _ in nil },
+        destinations: [String: any NotificationDestination] = [:]
+    ) async throws {
         clock = room?.clock ?? ManualClock(Self.start)
         if let room {
             folder = room.folder
@@ -40,7 +43,7 @@ final class ObjectRoom: Sendable {
         service = try await ObjectService.open(
             catalog: catalog, directory: folder + "/objects", keys: keys, baseHosts: ["cairn.example"],
             clock: { clock.now },
-            randomBytes: { generator.next($0) }, fault: fault)
+            randomBytes: { generator.next($0) }, fault: fault, destinations: destinations)
     }
 
     func remove() {

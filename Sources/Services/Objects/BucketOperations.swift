@@ -106,6 +106,7 @@ extension ObjectService {
             guard try transaction.scan(prefix: VersionKeys.rows(in: name), limit: 1).isEmpty else {
                 throw .bucketNotEmpty(name, hasVersions: true)
             }
+            try transaction.delete(LifecycleWalk.key(name))
             let files = try transaction.abortUploads(in: name)
             dropped.withLock { $0 = files }
             return nil

@@ -140,6 +140,8 @@ extension ObjectService {
             await intake.abandon()
             throw error
         }
-        try await commit(record, in: name, key: checkedKey, on: WriteConditions(), file: intake.file)
+        try await commit(
+            record, in: name, key: checkedKey, on: WriteConditions(), file: intake.file, as: .createdByPut,
+            NotificationCause(service: service.principal))
     }
 }

@@ -4,7 +4,7 @@
 //
 //     {"versioning":"Enabled","tags":[["KEY","VALUE"],...],"publicAccessBlock":[true,true,true,true],
 //      "ownership":"BucketOwnerEnforced","acl":"private","objectLock":{"mode":"GOVERNANCE","days":30},
-//      "lifecycle":[...]}
+//      "lifecycle":[...],"notifications":[...]}
 //
 // What is not configured is absent. The four flags are BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy and
 // RestrictPublicBuckets.
@@ -25,6 +25,7 @@ struct BucketSettings: Sendable, Equatable {
     /// Nil: Object Lock is off.
     var objectLock: ObjectLockSetting?
     var lifecycle: LifecycleConfiguration?
+    var notifications: NotificationConfiguration?
 
     enum Versioning: String, Sendable {
         case enabled = "Enabled"
@@ -70,6 +71,7 @@ extension BucketSettings {
         fields.append("acl", .string(acl))
         fields.append("objectLock", ifPresent: objectLock?.stored)
         fields.append("lifecycle", ifPresent: lifecycle?.stored)
+        fields.append("notifications", ifPresent: notifications?.stored)
         return .structure(fields)
     }
 
@@ -100,6 +102,10 @@ extension BucketSettings {
         if let list = fields["lifecycle"] {
             guard let configuration = LifecycleConfiguration(stored: list) else { return nil }
             lifecycle = configuration
+        }
+        if let list = fields["notifications"] {
+            guard let configuration = NotificationConfiguration(stored: list) else { return nil }
+            notifications = configuration
         }
         if let text = fields["ownership"]?.asString {
             guard let value = Ownership(rawValue: text) else { return nil }

@@ -7,7 +7,7 @@ extension ObjectService {
     func deleteObject(_ input: DeleteObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
         let target = DeleteTarget(key: input.place.key, version: input.version, conditions: input.conditions)
-        let outcomes = try await delete([target], in: bucket, bypass: input.bypass)
+        let outcomes = try await delete([target], in: bucket, bypass: input.bypass, NotificationCause(call))
         var headers: [WireHeader] = []
         if let outcome = outcomes.first {
             if let error = outcome.error { throw error }
@@ -27,7 +27,7 @@ extension ObjectService {
         let bucket = try bucket(input.place, call)
         var document = WireStructure()
         let targets = try await allowed(input.targets, in: bucket, bypass: input.bypass, call)
-        let outcomes = try await delete(targets, in: bucket, bypass: input.bypass)
+        let outcomes = try await delete(targets, in: bucket, bypass: input.bypass, NotificationCause(call))
         for (target, outcome) in zip(targets, outcomes) {
             var entry: WireStructure = ["Key": .string(target.key)]
             entry.append("VersionId", ifPresent: target.version.map { .string($0) })
@@ -73,12 +73,14 @@ extension ObjectService {
         var marker: ObjectRecord?
         /// The version that was deleted for good.
         var deleted: ObjectRecord?
+        /// What destinations are told of: the marker, or what there was.
+        var removed: ObjectRecord?
         var error: AWSError?
     }
 
     /// Deletes keys and versions in one transaction, each under its own condition; what does not exist counts as deleted.
     private func delete(
-        _ targets: [DeleteTarget], in bucket: BucketRecord, bypass: String?
+        _ targets: [DeleteTarget], in bucket: BucketRecord, bypass: String?, _ cause: NotificationCause
     ) async throws(AWSError) -> [DeleteOutcome] {
         if let bypass, bucket.settings.objectLock == nil {
             throw .invalidArgument(
@@ -99,6 +101,11 @@ extension ObjectService {
                 var outcome = DeleteOutcome()
                 do throws(AWSError) {
                     try Self.delete(target, by: &change, isBypassing: isBypassing, to: &outcome)
+                    if let gone = outcome.removed {
+                        try transaction.note(
+                            outcome.marker == nil ? .removed : .hidden, gone, key: target.key, in: bucket, cause,
+                            at: now)
+                    }
                 } catch {
                     guard !error.isServerFault || error.status == 501 else { throw error }
                     outcome = DeleteOutcome(error: error)
@@ -119,9 +126,10 @@ extension ObjectService {
         if let refusal = target.refusal { throw refusal }
         let transaction = change.transaction
         guard let version = target.version else {
-            try target.conditions.check(
-                try transaction.currentObject(change.bucket, target.key), key: target.key)
+            let current = try transaction.currentObject(change.bucket, target.key)
+            try target.conditions.check(current, key: target.key)
             outcome.marker = try change.deleteCurrent()
+            outcome.removed = outcome.marker ?? current
             return
         }
         guard version == "null" || VersionKeys.order(of: version) != nil else { throw .invalidVersion(version) }
@@ -129,5 +137,6 @@ extension ObjectService {
         try target.conditions.check(found, key: target.key)
         if let found { try found.lock.checkDeletion(now: change.now, isBypassing: isBypassing) }
         outcome.deleted = try change.delete(version: version)
+        outcome.removed = outcome.deleted
     }
 }

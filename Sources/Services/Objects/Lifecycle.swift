@@ -257,14 +257,14 @@ struct LifecycleConfiguration: Sendable, Equatable, SettingDocument {
         self = read
     }
 
-    private static func pairs(_ structure: WireStructure) -> WireValue {
+    static func pairs(_ structure: WireStructure) -> WireValue {
         .list(
             structure.members.map { member in
                 .list([.string(member.name), member.value.asStructure.map(pairs) ?? member.value])
             })
     }
 
-    private static func structure(_ value: WireValue) -> WireStructure? {
+    static func structure(_ value: WireValue) -> WireStructure? {
         guard let list = value.asList else { return nil }
         var structure = WireStructure()
         for item in list {

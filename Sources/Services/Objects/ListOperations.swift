@@ -104,15 +104,16 @@ enum ListingEncoding: Sendable, Equatable {
 
     func encode(_ text: String) -> String {
         guard self == .url else { return text }
-        var out = ""
-        for byte in text.utf8 {
-            if byte == UInt8(ascii: " ") {
-                out += "+"
-            } else {
-                out += PercentCoding.encode(CollectionOfOne(byte), keepSlash: true)
+        let isPlain = text.utf8.allSatisfy { byte in
+            switch byte {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x2F, 0x5F, 0x7E: true
+            default: false
             }
         }
-        return out
+        if isPlain { return text }
+        // A plus of the name itself is written as a percent sequence.
+        return PercentCoding.encode(text, keepSlash: true).split(separator: "%20", omittingEmptySubsequences: false)
+            .joined(separator: "+")
     }
 }
 

@@ -236,7 +236,7 @@ extension ObjectService {
     ///
     /// - Returns: the record as it is then.
     func changeRecord(
-        _ bucket: BucketRecord, _ input: VersionInput,
+        _ bucket: BucketRecord, _ input: VersionInput, as events: [ObjectEvent] = [], _ cause: NotificationCause? = nil,
         _ body: @escaping @Sendable (inout ObjectRecord) throws(AWSError) -> Void
     ) async throws(AWSError) -> ObjectRecord {
         let now = now
@@ -248,6 +248,11 @@ extension ObjectService {
             try body(&record)
             let change = VersionChange(transaction, bucket: bucket, key: key, now: now, random: [])
             try change.replace(record, isCurrent: isCurrent)
+            if let cause {
+                for event in events {
+                    try transaction.note(event, record, key: key, in: bucket, cause, at: now)
+                }
+            }
             return record
         }
     }

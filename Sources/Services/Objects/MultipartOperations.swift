@@ -178,6 +178,7 @@ extension ObjectService {
         let now = now
         let random = randomBytes(10)
         let list = hexadecimal(randomBytes(16))
+        let cause = NotificationCause(call)
         let outcome: (stored: ObjectRecord, dropped: [String]) = try await catalog.write {
             (transaction) throws(AWSError) in
             let bucket = try transaction.bucket(bucket.name)
@@ -211,6 +212,7 @@ extension ObjectService {
             for file in used { try transaction.put(ObjectRecord.fileKey(file), []) }
             var change = VersionChange(transaction, bucket: bucket, key: key, now: now, random: random)
             let stored = try change.put(bucket.settings.lockedByDefault(record, now: now))
+            try transaction.note(.createdByUpload, stored, key: key, in: bucket, cause, at: now)
             return (stored, change.dropped + unused)
         }
         for file in outcome.dropped { await files.remove(file) }

@@ -38,7 +38,7 @@ extension ListingPage {
     /// Reads one page from a snapshot.
     ///
     /// A common prefix costs one seek and not a walk over its keys; the number of documents fetched at a time starts
-    /// small after each seek and grows while keys follow one another.
+    /// with one after each seek and grows while keys follow one another.
     init(_ request: ListingRequest, from snapshot: CatalogSnapshot) throws(AWSError) {
         guard request.limit > 0 else { return }
         let base = ObjectRecord.keys(in: request.bucket).bytes
@@ -54,8 +54,8 @@ extension ListingPage {
             from = Array(next.bytes)
             above = nil
         }
-        let batchFirst = delimiter.isEmpty ? request.limit + 1 : 16
-        var batch = min(batchFirst, request.limit + 1)
+        let batchFirst = delimiter.isEmpty ? request.limit + 1 : 1
+        var batch = batchFirst
         while true {
             let documents = try snapshot.scan(
                 prefix: scope, after: above.map { CatalogKey(bytes: base + $0) },
@@ -85,7 +85,7 @@ extension ListingPage {
                 guard let next = CatalogKey(bytes: base + passed).successorOfPrefix else { return }
                 from = next.bytes
                 above = nil
-                batch = min(batchFirst, request.limit + 1)
+                batch = batchFirst
             } else {
                 from = nil
                 above = Array(end.key.bytes.dropFirst(base.count))

@@ -51,7 +51,8 @@ extension ObjectService {
             throw error
         }
         let stored = try await commit(
-            record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file)
+            record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file,
+            as: .createdByPut, NotificationCause(call))
         return ObjectAnswer(headers: Self.putHeaders(stored))
     }
 
@@ -69,7 +70,8 @@ extension ObjectService {
     /// - Returns: the record with its version.
     @discardableResult
     func commit(
-        _ record: ObjectRecord, in bucket: String, key: String, on conditions: WriteConditions, file: ObjectFile
+        _ record: ObjectRecord, in bucket: String, key: String, on conditions: WriteConditions, file: ObjectFile,
+        as event: ObjectEvent, _ cause: NotificationCause
     ) async throws(AWSError) -> ObjectRecord {
         let now = now
         let random = randomBytes(10)
@@ -81,6 +83,7 @@ extension ObjectService {
                 try transaction.put(ObjectRecord.fileKey(record.file), [])
                 var change = VersionChange(transaction, bucket: bucket, key: key, now: now, random: random)
                 let stored = try change.put(bucket.settings.lockedByDefault(record, now: now))
+                try transaction.note(event, stored, key: key, in: bucket, cause, at: now)
                 return (stored, change.dropped)
             }
         } catch {
@@ -324,7 +327,8 @@ extension ObjectService {
         }
         if !input.replacesTags { record.tags = source.tags }
         let stored = try await commit(
-            record, in: target.name, key: input.place.key, on: input.write, file: intake.file)
+            record, in: target.name, key: input.place.key, on: input.write, file: intake.file, as: .createdByCopy,
+            NotificationCause(call))
         var document: WireStructure = [
             "LastModified": .timestamp(stored.modified), "ETag": .string(stored.quotedETag),
         ]

@@ -41,7 +41,8 @@ package final class ObjectService: Sendable {
     /// All operations that are built.
     package static let operations: [Operation<ObjectService>] =
         (bucketOperations + policyOperations + settingOperations + unconfiguredOperations + listingOperations
-        + objectOperations + lockOperations + aclOperations + taggingOperations
+        + nothingConfiguredOperations + notificationOperations + objectOperations + lockOperations + aclOperations
+        + taggingOperations
         + multipartOperations + restoreOperations + lifecycleOperations).map { declared in
             // S3's condition keys are the same for all of its operations.
             var operation = declared
@@ -55,8 +56,12 @@ package final class ObjectService: Sendable {
     let clock: Clock
     /// By their texts, so that a policy that was replaced is never found.
     let compiledPolicies = Mutex<[String: PolicyDocument]>([:])
+    /// By bucket.
+    let lifecycleWalks = Mutex<[String: KnownWalk]>([:])
     let randomBytes: @Sendable (Int) -> [UInt8]
     private let baseHosts: [String]
+    /// By the service in their ARNs.
+    let destinations: [String: any NotificationDestination]
 
     /// Opens the room: makes its folder, removes what a crash left half-written, and reads the buckets.
     ///
@@ -66,21 +71,24 @@ package final class ObjectService: Sendable {
     ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
     ///   - randomBytes: cryptographic randomness, for names of files, versions and uploads.
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
+    ///   - destinations: whom buckets can notify, by the service in their ARNs (`sns`, `sqs`).
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
         catalog: Catalog, directory: String, keys: KeyService, baseHosts: [String], clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault,
+        destinations: [String: any NotificationDestination] = [:]
     ) async throws -> ObjectService {
         let files = try ObjectFiles(directory: directory, keys: keys, randomBytes: randomBytes, fault: fault)
         let buckets = try await BucketTable.load(from: catalog)
         return ObjectService(
             catalog: catalog, files: files, buckets: buckets, clock: clock, randomBytes: randomBytes,
-            baseHosts: baseHosts)
+            baseHosts: baseHosts, destinations: destinations)
     }
 
     private init(
         catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], baseHosts: [String]
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], baseHosts: [String],
+        destinations: [String: any NotificationDestination]
     ) {
         self.catalog = catalog
         self.files = files
@@ -88,6 +96,7 @@ package final class ObjectService: Sendable {
         self.clock = clock
         self.randomBytes = randomBytes
         self.baseHosts = baseHosts
+        self.destinations = destinations
     }
 
     /// The service as the gate calls it.

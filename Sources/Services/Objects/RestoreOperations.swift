@@ -25,7 +25,9 @@ extension ObjectService {
         let end = now.adding(seconds: input.days * day).seconds
         let until = Timestamp(seconds: (end + day - 1) / day * day)
         let wasRestored = Mutex(false)
-        let record = try await changeRecord(bucket, input.version) { (record) throws(AWSError) in
+        let record = try await changeRecord(
+            bucket, input.version, as: [.restoreBegun, .restored], NotificationCause(call)
+        ) { (record) throws(AWSError) in
             guard record.storageClass.isArchive else {
                 var error = AWSError.invalidObjectState(record.storageClass)
                 error.message = "Restore is not allowed for the object's current storage class"

@@ -60,13 +60,6 @@ extension ObjectService {
             "PutBucketRequestPayment", .write, setting, on: bucketResource,
             recorded: ObjectRecording.parameters(document: "RequestPaymentConfiguration"),
             perform: ObjectService.putBucketRequestPayment),
-        Operation(
-            "GetBucketNotificationConfiguration", .read, traits("GetBucketNotification"), on: bucketResource,
-            recorded: ObjectRecording.parameters, perform: ObjectService.getBucketNotification),
-        Operation(
-            "PutBucketNotificationConfiguration", .write, traits("PutBucketNotification"), on: bucketResource,
-            recorded: ObjectRecording.parameters(document: "NotificationConfiguration"),
-            perform: ObjectService.putBucketNotification),
     ]
 
     // MARK: Not configured, and not to be configured here
@@ -228,7 +221,7 @@ extension ObjectService {
         return ObjectAnswer(status: 204)
     }
 
-    // MARK: Who pays, who is told
+    // MARK: Who pays
 
     func getBucketRequestPayment(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         _ = try bucket(input.place, call)
@@ -237,17 +230,6 @@ extension ObjectService {
 
     /// Only `BucketOwner` is taken, which is what holds anyway.
     func putBucketRequestPayment(_ input: RequestPaymentInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
-        _ = try bucket(input.place, call)
-        return ObjectAnswer()
-    }
-
-    func getBucketNotification(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
-        _ = try bucket(input.place, call)
-        return ObjectAnswer(body: .xml(root: "NotificationConfiguration", WireStructure()))
-    }
-
-    /// Only the empty configuration is taken: there is no destination yet that could be validated.
-    func putBucketNotification(_ input: NotificationInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         _ = try bucket(input.place, call)
         return ObjectAnswer()
     }
@@ -343,22 +325,5 @@ struct RequestPaymentInput: OperationInput {
         case "Requester": throw .notImplemented(member: "Payer")
         default: throw .malformedDocument()
         }
-    }
-}
-
-struct NotificationInput: OperationInput {
-    let place: BucketPlace
-
-    init(_ request: OperationRequest) throws(AWSError) {
-        place = try BucketPlace(request)
-        let destinations = ["TopicConfiguration", "QueueConfiguration", "CloudFunctionConfiguration"]
-        let fields = try DocumentFields(
-            request, root: "NotificationConfiguration", known: destinations + ["EventBridgeConfiguration"])
-        if fields.has("EventBridgeConfiguration") { throw .notImplemented(member: "EventBridgeConfiguration") }
-        guard let first = fields.structure.members.first(where: { destinations.contains($0.name) }) else { return }
-        let name = first.value.asStructure?.members.first { ["Topic", "Queue", "CloudFunction"].contains($0.name) }
-        throw .invalidArgument(
-            "Unable to validate the following destination configurations", name: name?.value.asString ?? first.name,
-            value: "The destination ARN does not exist")
     }
 }

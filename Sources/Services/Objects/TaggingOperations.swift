@@ -32,7 +32,9 @@ extension ObjectService {
 
     func putObjectTagging(_ input: PutObjectTaggingInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.version.place.place, call)
-        let record = try await changeRecord(bucket, input.version) { (record) throws(AWSError) in
+        let record = try await changeRecord(
+            bucket, input.version, as: [.tagged], NotificationCause(call)
+        ) { (record) throws(AWSError) in
             record.tags = input.tags
         }
         return ObjectAnswer(headers: Self.versionHeaders(record, bucket))
@@ -40,7 +42,9 @@ extension ObjectService {
 
     func deleteObjectTagging(_ input: VersionInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        let record = try await changeRecord(bucket, input) { (record) throws(AWSError) in record.tags = TagSet() }
+        let record = try await changeRecord(
+            bucket, input, as: [.untagged], NotificationCause(call)
+        ) { (record) throws(AWSError) in record.tags = TagSet() }
         return ObjectAnswer(status: 204, headers: Self.versionHeaders(record, bucket))
     }
 

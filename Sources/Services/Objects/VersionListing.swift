@@ -92,7 +92,9 @@ private struct VersionCursor {
         let document: CatalogDocument
     }
 
-    private static let batch = 128
+    /// Documents fetched at a time: after a seek the first, and more while they follow one another.
+    private static let batchFirst = 1
+    private static let batchMax = 256
 
     private let snapshot: CatalogSnapshot
     private let base: [UInt8]
@@ -101,7 +103,9 @@ private struct VersionCursor {
     private var waiting: ArraySlice<CatalogDocument> = []
     private var from: CatalogKey?
     private var above: CatalogKey?
+    /// Whether nothing comes after `waiting`.
     private var isAtEnd = false
+    private var batch = batchFirst
 
     init(_ snapshot: CatalogSnapshot, _ base: CatalogKey, _ prefix: [UInt8], areRows: Bool) {
         self.snapshot = snapshot
@@ -112,8 +116,9 @@ private struct VersionCursor {
 
     mutating func peek() throws(AWSError) -> Item? {
         if waiting.isEmpty, !isAtEnd {
-            let documents = try snapshot.scan(prefix: scope, after: above, from: from, limit: Self.batch)
-            isAtEnd = documents.count < Self.batch
+            let documents = try snapshot.scan(prefix: scope, after: above, from: from, limit: batch)
+            isAtEnd = documents.count < batch
+            batch = min(batch * 4, Self.batchMax)
             above = documents.last?.key ?? above
             from = nil
             waiting = documents[...]
@@ -131,8 +136,10 @@ private struct VersionCursor {
 
     /// Goes on behind everything under a common prefix.
     mutating func pass(_ group: [UInt8]) {
-        restart()
         let place = CatalogKey(bytes: base + (areRows ? VersionKeys.escaped(group) : group))
+        waiting = waiting.drop { $0.key.bytes.starts(with: place.bytes) }
+        if !waiting.isEmpty || isAtEnd { return }
+        restart()
         from = place.successorOfPrefix
         isAtEnd = from == nil
     }
@@ -158,6 +165,7 @@ private struct VersionCursor {
         from = nil
         above = nil
         isAtEnd = false
+        batch = Self.batchFirst
     }
 }
 
