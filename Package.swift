@@ -138,7 +138,7 @@ let package = Package(
             "TrailsTests",
             [
                 "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects",
-                log,
+                crypto, log,
             ]),
         tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", nioCore]),
         tests("ServerTests", ["Server", "AWSWire", log]),

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
-package import EventJournal
 internal import EventRecord
 
 /// Takes events that were recorded elsewhere: Cairn's own `POST /events`, which `cairn import` uses.
@@ -12,62 +11,95 @@ internal import EventRecord
 ///
 /// Each record is checked by itself; one that is malformed is named with its place and reason and does not stop the rest. Each
 /// eventID is taken once, however often it comes. What was taken is durable in the journal, and in event history, when the
-/// answer leaves; imported events are never delivered to trails. When the journal can take no more, the answer is 503 with
-/// Retry-After; what was taken until then stays, and sending all again takes the rest.
+/// answer leaves; imported events are never delivered to trails. When too much waits already (`IntakeLimits`) the answer is 429,
+/// when the journal can take no more it is 503, both with Retry-After; what was taken until then stays, and sending all again
+/// takes the rest.
 ///
 /// `POST /events?file=NAME`, signed for the service `cairn`. Answer (JSON): `{"imported":N,"duplicates":N,"malformed":N,
-/// "problems":[{"offset":N,"line":N,"reason":"..."}],"firstNumber":N,"nextNumber":N}`; numbers are the journal's; at most `problemsMax` problems are listed,
-/// all are counted.
+/// "problems":[{"offset":N,"line":N,"reason":"..."}],"firstNumber":N,"nextNumber":N}`; numbers are the journal's; at most
+/// `problemsMax` problems are listed, all are counted.
+///
+/// A source that numbers its events says so in the query, which a signature always covers: `source=NAME&sequence=N`. N is the
+/// number of the first record of the body; each further record, a malformed one too, has the next. The record then ends in
+/// `sourceSequence` (see `SourcedRecord`), and the answer has `"gaps":N,"repeats":N,"late":N,"findings":[{"number":N,
+/// "finding":"gap","expected":N}]`. `GET /sources` (or `GET /sources?source=NAME`) shows where each source of the account stands.
 package struct EventIntake: Sendable {
     package static let problemsMax = 100
-    package static let bodyBytesMax = 256 << 20
+    package static let bodyBytesMax = 32 << 20
     /// Events that go into the journal in one piece.
     package static let batchEventsMax = 2000
     /// Bytes of records that go into the journal in one piece, about.
     static let batchBytesMax = 4 << 20
 
-    /// Which of the ids an account's event history has already.
-    package typealias KnownEvents = @Sendable (_ eventIDs: [String], _ account: String) async throws -> Set<String>
-
     package static let operations: [Operation<EventIntake>] = [
         Operation(
             "ImportEvents", .write, OperationTraits(streamsBody: true, bodyBytesMax: bodyBytesMax),
             recorded: { request in
-                request.http.queryValue("file").map { .structure(["file": .string(String($0.prefix(1024)))]) } ?? .null
+                var shown = WireStructure()
+                for name in ["file", "source", "sequence"] {
+                    if let text = request.http.queryValue(name) {
+                        shown.append(name, .string(String(text.prefix(1024))))
+                    }
+                }
+                return shown.isEmpty ? .null : .structure(shown)
             },
-            perform: EventIntake.importEvents)
+            perform: EventIntake.importEvents),
+        Operation(
+            "ListSources", .read,
+            recorded: { request in
+                request.http.queryValue("source").map { .structure(["source": .string(String($0.prefix(1024)))]) }
+                    ?? .null
+            },
+            perform: EventIntake.listSources),
     ]
 
-    private let journal: Journal
+    private let intake: RecordIntake
     private let directory: String
-    private let known: KnownEvents
-    /// Lets one import at a time look up its ids and append, so that two cannot take the same event.
-    private let turn = SerialTurn()
 
     /// - Parameter directory: where bodies are put aside while they come in.
-    package init(journal: Journal, directory: String, known: @escaping KnownEvents) {
-        self.journal = journal
+    package init(intake: RecordIntake, directory: String) {
+        self.intake = intake
         self.directory = directory
-        self.known = known
     }
 
     package var service: Service {
         Service(
             "cairn", eventSource: "cairn.internal", .restJSON, owner: self, operations: Self.operations,
             route: { (request) throws(AWSError) in
-                guard request.method == "POST", request.rawPath == "/events" else {
+                switch (request.method, request.rawPath) {
+                case ("POST", "/events"):
+                    return RoutedOperation(operation: "ImportEvents", parameters: WireStructure())
+                case ("GET", "/sources"):
+                    return RoutedOperation(operation: "ListSources", parameters: WireStructure())
+                default:
                     throw AWSError(
                         "UnknownOperationException", status: 404,
-                        "Cairn's own interface has POST /events, not \(request.method) \(request.rawPath).")
+                        "Cairn's own interface has POST /events and GET /sources, not \(request.method) "
+                            + "\(request.rawPath).")
                 }
-                return RoutedOperation(operation: "ImportEvents", parameters: WireStructure())
             })
     }
 
     struct ImportInput: OperationInput {
         let body: RequestBody
+        /// Both or neither.
+        let source: String?
+        let sequence: UInt64?
 
-        init(_ request: OperationRequest) throws(AWSError) { body = request.body ?? .whole(request.bytes) }
+        init(_ request: OperationRequest) throws(AWSError) {
+            body = request.body ?? .whole(request.bytes)
+            source = try SourcesInput.source(request)
+            guard let text = request.http.queryValue("sequence") else {
+                guard source == nil else { throw .validation("`source` needs `sequence`, the first record's number.") }
+                sequence = nil
+                return
+            }
+            guard source != nil else { throw .validation("`sequence` needs `source`, the name of who numbers.") }
+            guard let number = UInt64(text), number <= SourceLedger.Limits.numberMax else {
+                throw .validation("`sequence` must be a whole number from 0 to \(SourceLedger.Limits.numberMax).")
+            }
+            sequence = number
+        }
     }
 
     struct ImportOutput: OperationOutput {
@@ -76,6 +108,19 @@ package struct EventIntake: Sendable {
         var malformed = 0
         var problems: [(offset: Int, line: Int, reason: String)] = []
         var numbers: Range<UInt64>?
+        var isNumbered = false
+        var counts: [SourceSequence.Finding: Int] = [:]
+        var findings: [SourceSequence] = []
+
+        mutating func add(_ taken: RecordIntake.Taken) {
+            imported += taken.fresh
+            duplicates += taken.duplicates
+            if let more = taken.numbers { numbers = (numbers?.lowerBound ?? more.lowerBound)..<more.upperBound }
+            for sequence in taken.findings {
+                if let finding = sequence.finding { counts[finding, default: 0] += 1 }
+                if findings.count < EventIntake.problemsMax { findings.append(sequence) }
+            }
+        }
 
         mutating func refuse(_ offset: Int, _ line: Int, _ reason: String) {
             malformed += 1
@@ -83,15 +128,23 @@ package struct EventIntake: Sendable {
         }
 
         func answer() -> OperationAnswer {
-            var counts: WireStructure = [
+            var shown: WireStructure = [
                 "imported": .integer(Int64(imported)), "duplicates": .integer(Int64(duplicates)),
                 "malformed": .integer(Int64(malformed)),
             ]
             if let numbers {
-                counts.append("firstNumber", .integer(Int64(clamping: numbers.lowerBound)))
-                counts.append("nextNumber", .integer(Int64(clamping: numbers.upperBound)))
+                shown.append("firstNumber", .integer(Int64(clamping: numbers.lowerBound)))
+                shown.append("nextNumber", .integer(Int64(clamping: numbers.upperBound)))
             }
-            var members = counts
+            if isNumbered {
+                func count(_ findings: SourceSequence.Finding...) -> WireValue {
+                    .integer(Int64(findings.reduce(0) { $0 + (counts[$1] ?? 0) }))
+                }
+                shown.append("gaps", count(.gap))
+                shown.append("repeats", count(.repeated, .old))
+                shown.append("late", count(.late))
+            }
+            var members = shown
             members.append(
                 "problems",
                 .list(
@@ -101,18 +154,33 @@ package struct EventIntake: Sendable {
                             "reason": .string(problem.reason),
                         ])
                     }))
-            return OperationAnswer(body: .members(members), recorded: counts)
+            if isNumbered {
+                members.append(
+                    "findings",
+                    .list(
+                        findings.map { sequence in
+                            var finding: WireStructure = ["number": .integer(Int64(clamping: sequence.number))]
+                            finding.append("finding", ifPresent: WireValue(sequence.finding?.rawValue))
+                            finding.append(
+                                "expected", ifPresent: sequence.expected.map { .integer(Int64(clamping: $0)) })
+                            return .structure(finding)
+                        }))
+            }
+            return OperationAnswer(body: .members(members), recorded: shown)
         }
     }
 
     @Sendable func importEvents(_ input: ImportInput, _ call: Call) async throws(AWSError) -> ImportOutput {
         var output = ImportOutput()
-        let spool = try IntakeSpool(directory: directory)
+        output.isNumbered = input.source != nil
+        try intake.checkRoom()
+        let spool = try IntakeSpool(directory: directory, budget: intake.budget)
         try await spool.fill(input.body)
         let reader = ContentReader(spool)
         var stream = RecordStream()
-        var batch: [Candidate] = []
+        var batch: [SourcedRecord] = []
         var bytes = 0
+        var next = input.sequence
         var isMore = true
         while isMore {
             var items: [RecordStream.Item] = []
@@ -132,89 +200,85 @@ package struct EventIntake: Sendable {
                 throw .internalFailure(cause: "import: \(error)")
             }
             for item in items {
+                let number = next
+                next = next.map { $0 + 1 }
                 switch item.outcome {
                 case .failure(let problem): output.refuse(item.offset, item.line, problem.reason)
                 case .success(let record):
                     do throws(EventError) {
-                        batch.append(try Candidate(record))
+                        batch.append(try Self.checked(record, number, input.source))
                         bytes += record.count
                     } catch {
                         output.refuse(item.offset + error.offset, item.line, error.description)
                     }
                 }
                 if batch.count >= Self.batchEventsMax || bytes >= Self.batchBytesMax {
-                    try await take(&batch, call, &output)
+                    try await intake.awaitRoom()
+                    output.add(try await intake.take(batch, account: call.accountID, source: input.source))
+                    batch.removeAll(keepingCapacity: true)
                     bytes = 0
                 }
             }
         }
-        try await take(&batch, call, &output)
+        try await intake.awaitRoom()
+        output.add(try await intake.take(batch, account: call.accountID, source: input.source))
         return output
     }
 
-    private struct Candidate {
-        let eventID: String
-        let record: [UInt8]
+    /// A record that may be taken.
+    private static func checked(
+        _ record: [UInt8], _ number: UInt64?, _ source: String?
+    ) throws(EventError) -> SourcedRecord {
+        let event = try Event(record)
+        try EventSchema.check(event)
+        // "Once each" is by eventID, so a record without one cannot be taken.
+        guard let id = event.text(.eventID), !id.isEmpty else {
+            throw EventError(.missingMember, at: 0, member: "eventID")
+        }
+        if let number, let source {
+            // A record that has such a member already, or no room for it, is told of now.
+            _ = try Event(
+                SourceSequence(source: source, number: number, finding: .repeated, expected: .max).appended(to: record))
+        }
+        return SourcedRecord(eventID: id, record: record, number: number)
+    }
 
-        init(_ record: [UInt8]) throws(EventError) {
-            self.record = record
-            let event = try Event(record)
-            try EventSchema.check(event)
-            // "Once each" is by eventID, so a record without one cannot be taken.
-            guard let id = event.text(.eventID), !id.isEmpty else {
-                throw EventError(.missingMember, at: 0, member: "eventID")
+    // MARK: Sources
+
+    struct SourcesInput: OperationInput {
+        let source: String?
+
+        init(_ request: OperationRequest) throws(AWSError) { source = try Self.source(request) }
+
+        static func source(_ request: OperationRequest) throws(AWSError) -> String? {
+            guard let text = request.http.queryValue("source") else { return nil }
+            guard SourceSequence.isSource(text) else {
+                throw .validation(
+                    "`source` must have 1 to \(SourceSequence.sourceLengthMax) letters, digits and characters of ._:/@-"
+                )
             }
-            eventID = id
+            return text
         }
     }
 
-    /// Appends those of the batch that nobody has yet, and empties it.
-    private func take(
-        _ batch: inout [Candidate], _ call: Call, _ output: inout ImportOutput
-    ) async throws(AWSError) {
-        guard !batch.isEmpty else { return }
-        let candidates = batch
-        batch.removeAll(keepingCapacity: true)
-        let (fresh, numbers) = try await turn.run { () async throws(AWSError) -> (Int, Range<UInt64>?) in
-            do {
-                var seen = try await known(candidates.map(\.eventID), call.accountID)
-                var entries: [[UInt8]] = []
-                for candidate in candidates where seen.insert(candidate.eventID).inserted {
-                    entries.append(
-                        EventEnvelope(kind: .importedEvent, ownerAccount: call.accountID, record: candidate.record[...])
-                            .encoded())
-                }
-                guard !entries.isEmpty else { return (0, nil) }
-                return (entries.count, try await journal.append(entries))
-            } catch let error as JournalError {
-                throw .unrecordable(error)
-            } catch {
-                throw .internalFailure(cause: "import: \(error)")
+    struct SourcesOutput: OperationOutput {
+        let sources: [(name: String, source: SourceLedger.Source)]
+
+        func answer() -> OperationAnswer {
+            let list = sources.map { entry -> WireValue in
+                var members: WireStructure = ["source": .string(entry.name)]
+                members.members += entry.source.members(missingMax: EventIntake.problemsMax)
+                members["latest"] =
+                    entry.source.latest > 0
+                    ? .string(Timestamp(milliseconds: entry.source.latest).iso8601) : nil
+                return .structure(members)
             }
-        }
-        output.imported += fresh
-        output.duplicates += candidates.count - fresh
-        if let numbers {
-            output.numbers = (output.numbers?.lowerBound ?? numbers.lowerBound)..<numbers.upperBound
+            return OperationAnswer(body: .members(["sources": .list(list)]))
         }
     }
-}
 
-/// Runs pieces of asynchronous work one after another.
-///
-/// An actor alone would let the next one in at each suspension, so whoever comes waits for the one before to end.
-private actor SerialTurn {
-    private var isBusy = false
-    private var waiting: [CheckedContinuation<Void, Never>] = []
-
-    func run<Result: Sendable>(
-        _ body: @Sendable () async throws(AWSError) -> Result
-    ) async throws(AWSError) -> Result {
-        if isBusy { await withCheckedContinuation { waiting.append($0) } }
-        isBusy = true
-        defer {
-            if waiting.isEmpty { isBusy = false } else { waiting.removeFirst().resume() }
-        }
-        return try await body()
+    @Sendable func listSources(_ input: SourcesInput, _ call: Call) async throws(AWSError) -> SourcesOutput {
+        SourcesOutput(
+            sources: intake.sources(of: call.accountID).filter { input.source == nil || $0.name == input.source })
     }
 }

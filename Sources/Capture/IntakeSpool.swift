@@ -3,16 +3,22 @@
 internal import AWSWire
 internal import Glibc
 internal import NIOCore
+internal import Synchronization
 
 /// A body put aside on the disk until all of it has proven itself; then it is read from the start. Nobody else can see the
 /// file: its name is gone as soon as it is open, so a crash leaves nothing behind.
 final class IntakeSpool: Sendable {
     private let descriptor: Int32
     private let path: String
+    private let budget: IntakeBudget
+    private let held = Mutex(0)
 
     /// - Parameter directory: a folder on the disk with room for the largest body.
-    init(directory: String) throws(AWSError) {
+    /// - Throws: 429 when as many bodies as may be are on their way in.
+    init(directory: String, budget: IntakeBudget) throws(AWSError) {
         path = directory + "/body.XXXXXX"
+        self.budget = budget
+        try budget.openBody()
         var template = Array(path.utf8CString)
         descriptor = template.withUnsafeMutableBufferPointer { buffer in
             guard let base = buffer.baseAddress else { return -1 }
@@ -20,16 +26,27 @@ final class IntakeSpool: Sendable {
             if descriptor >= 0 { unlink(base) }
             return descriptor
         }
-        guard descriptor >= 0 else { throw Self.failure("open", path) }
+        guard descriptor >= 0 else {
+            let failure = Self.failure("open", path)
+            budget.closeBody(0)
+            throw failure
+        }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        close(descriptor)
+        budget.closeBody(held.withLock { $0 })
+    }
 
     /// Takes in the whole body.
     ///
-    /// - Throws: what the body throws when it is not what its signature says; 503 when the disk is full.
+    /// - Throws: what the body throws when it is not what its signature says; 429 when bodies take all the space they may,
+    ///   413 when this one alone does; 503 when the disk is full.
     func fill(_ body: RequestBody) async throws(AWSError) {
         try await body.consume { (piece: ByteBuffer) throws(AWSError) in
+            let bytes = piece.readableBytes
+            try budget.take(bytes, held: held.withLock { $0 })
+            held.withLock { $0 += bytes }
             let isWritten = piece.withUnsafeReadableBytes { bytes -> Bool in
                 var done = 0
                 while done < bytes.count {

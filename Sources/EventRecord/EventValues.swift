@@ -6,6 +6,8 @@ package enum EventCategory: String, Sendable, Hashable, CaseIterable {
     case data = "Data"
     case networkActivity = "NetworkActivity"
     case insight = "Insight"
+    /// Came through a channel, from a source outside.
+    case activityAuditLog = "ActivityAuditLog"
 }
 
 extension EventFields {

@@ -50,6 +50,7 @@ private struct House: Sendable {
     let journal: Journal
     let history: History
     let recorder: Recorder
+    let intake: RecordIntake
     let keys: KeyService
     let objects: ObjectService
     let trails: TrailService
@@ -61,6 +62,7 @@ private struct House: Sendable {
     let identities: IdentityStore
 
     private static let settledKey = CatalogKey("recorder", "settled")
+    private static let sourcesKey = CatalogKey("intake", "sources")
 
     static func open(
         _ configuration: ServerConfiguration, _ folder: DataFolder, isRecording: Bool
@@ -125,9 +127,19 @@ private struct House: Sendable {
             catalog: catalog, journal: journal, bucket: bucket, search: { try await history.search($0) },
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random)
-        let intake = EventIntake(
-            journal: journal, directory: folder.intake,
-            known: { ids, account in try await history.known(eventIDs: ids, ownerAccount: account) })
+        var intakeLimits = IntakeLimits()
+        intakeLimits.backlogEventsMax = configuration.intakeBacklog
+        intakeLimits.spoolBytesMax = configuration.intakeSpool
+        intakeLimits.bodiesMax = configuration.intakeBodies
+        let intake = try await RecordIntake.open(
+            journal: journal, store: ledgerStore(catalog), limits: intakeLimits, clock: clock,
+            known: { (ids, account) throws(AWSError) in try await known(ids, account, history) },
+            backlog: {
+                let end = journal.durableNumber
+                let taken = max(min(history.status.next, delivery.positionKept), journal.firstNumber)
+                return end - min(taken, end)
+            },
+            pause: Self.sleep)
 
         let queries = EventQueries(history: history, journal: journal, clock: clock)
 
@@ -153,7 +165,14 @@ private struct House: Sendable {
         let gate = Gate(
             directory: ServiceDirectory([
                 trails.service, objects.service, keys.service, sts.service,
-                intake.service.joined(with: queries.service),
+                EventIntake(intake: intake, directory: folder.intake).service.joined(with: queries.service),
+                AuditEventService(
+                    trails: trails,
+                    take: { (records, account, source) throws(AWSError) in
+                        try intake.checkRoom()
+                        _ = try await intake.take(records, account: account, source: source)
+                    }
+                ).service,
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
                 OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),
@@ -163,8 +182,33 @@ private struct House: Sendable {
             isReady: { journal.isWritable }, clock: clock, logger: logger)
         return House(
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
-            history: history, recorder: recorder, keys: keys, objects: objects, trails: trails, delivery: delivery,
+            history: history, recorder: recorder, intake: intake, keys: keys, objects: objects, trails: trails,
+            delivery: delivery,
             digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities)
+    }
+
+    private static func ledgerStore(_ catalog: Catalog) -> RecordIntake.LedgerStore {
+        RecordIntake.LedgerStore(
+            load: { () throws(AWSError) in
+                try await catalog.read { (snapshot) throws(AWSError) in try snapshot.get(sourcesKey)?.value }
+            },
+            save: { (document) throws(AWSError) in
+                try await catalog.write { (transaction) throws(AWSError) in try transaction.put(sourcesKey, document) }
+            })
+    }
+
+    private static func known(
+        _ ids: [String], _ account: String, _ history: History
+    ) async throws(AWSError) -> Set<String> {
+        do throws(HistoryError) {
+            return try await history.known(eventIDs: ids, ownerAccount: account)
+        } catch  where error.code == .behind || error.code == .closed {
+            throw .serviceUnavailable(
+                "Event history cannot take more events now, so none are taken in. Try again later.",
+                cause: "\(error)")
+        } catch {
+            throw .internalFailure(cause: "import: \(error)")
+        }
     }
 
     private static func openHistory(
@@ -198,6 +242,16 @@ private struct House: Sendable {
             try await identities.saveUses()
         } catch {
             logger.error("the last uses of keys could not be saved", metadata: ["cause": "\(error.cause ?? "")"])
+        }
+    }
+
+    /// The ledger of numbered sources, and what came last through each channel.
+    private func saveIntake() async {
+        do throws(AWSError) {
+            try await intake.saveLedger()
+            try await trails.saveChannelStatuses()
+        } catch {
+            logger.error("the numbered sources could not be saved", metadata: ["cause": "\(error.cause ?? "")"])
         }
     }
 
@@ -291,13 +345,15 @@ private struct House: Sendable {
             guard seconds % 60 == 0 else { continue }
             await noteSettled()
             await saveUses()
+            await saveIntake()
             trimJournal()
         }
     }
 
-    /// Removes journal segments that history has sealed, delivery has passed and the recorder has settled.
+    /// Removes journal segments that history has sealed, delivery has passed, and recorder and intake have settled.
     private func trimJournal() {
-        let kept = min(history.status.sealedThrough, delivery.positionKept, recorder.settledNumber)
+        let kept = min(
+            history.status.sealedThrough, delivery.positionKept, recorder.settledNumber, intake.positionKept)
         do {
             try journal.trim(before: kept)
         } catch {
@@ -310,6 +366,7 @@ private struct House: Sendable {
         await delivery.flush()
         await noteSettled()
         await saveUses()
+        await saveIntake()
         await history.close()
         await journal.close()
         do { try catalog.close() } catch { logger.error("the catalog did not close", metadata: ["cause": "\(error)"]) }

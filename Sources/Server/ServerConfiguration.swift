@@ -26,11 +26,17 @@ package struct ServerConfiguration: Sendable {
     /// A PEM file of certificate authorities that are believed, besides the system's, when identity providers are asked
     /// for their keys.
     package var trustedAuthorities: String?
+    /// Events that may wait in the journal for event history and delivery before the intake answers 429.
+    package var intakeBacklog: UInt64
+    /// Bytes of bodies of `POST /events` that may lie aside on the disk at a time.
+    package var intakeSpool: Int
+    /// Bodies of `POST /events` that are taken in at the same time.
+    package var intakeBodies: Int
 
     /// The flags, by name, in the order of the help page.
     package static let keys = [
         "data", "listen", "delivery-interval", "digest-interval", "region", "log-level", "trusted-proxies", "s3-hosts",
-        "trusted-ca",
+        "trusted-ca", "intake-backlog", "intake-spool", "intake-bodies",
     ]
 
     /// Reads the configuration.
@@ -68,7 +74,15 @@ package struct ServerConfiguration: Sendable {
             region: try value("region").map(region) ?? "us-east-1",
             logLevel: try value("log-level").map(level) ?? .info,
             trustedProxies: Set(value("trusted-proxies").map { list($0.text) } ?? []),
-            s3Hosts: value("s3-hosts").map { list($0.text) } ?? [], trustedAuthorities: value("trusted-ca")?.text)
+            s3Hosts: value("s3-hosts").map { list($0.text) } ?? [], trustedAuthorities: value("trusted-ca")?.text,
+            intakeBacklog: UInt64(
+                try value("intake-backlog").map { (setting) throws(ConfigurationProblem) in
+                    try count(setting, 1...1_000_000_000)
+                } ?? 2_000_000),
+            intakeSpool: try value("intake-spool").map(bytes) ?? 4 << 30,
+            intakeBodies: try value("intake-bodies").map { (setting) throws(ConfigurationProblem) in
+                try count(setting, 1...1000)
+            } ?? 16)
     }
 
     /// The default data folder (XDG Base Directory Specification).
@@ -97,6 +111,28 @@ package struct ServerConfiguration: Sendable {
                 "\(setting.place) must be a time from 1s to 24h, such as 30s, 5m or 1h, not `\(setting.text)`")
         }
         return duration
+    }
+
+    private static func count(_ setting: Setting, _ range: ClosedRange<Int>) throws(ConfigurationProblem) -> Int {
+        guard let number = Int(setting.text), range.contains(number) else {
+            throw ConfigurationProblem(
+                "\(setting.place) must be a whole number from \(range.lowerBound) to \(range.upperBound), not "
+                    + "`\(setting.text)`")
+        }
+        return number
+    }
+
+    /// `500m`, `4g`, or a number of bytes.
+    private static func bytes(_ setting: Setting) throws(ConfigurationProblem) -> Int {
+        let digits = setting.text.prefix { $0.isASCII && $0.isNumber }
+        let units = ["": 0, "k": 10, "m": 20, "g": 30, "t": 40]
+        guard let number = Int(digits), let shift = units[setting.text.dropFirst(digits.count).lowercased()],
+            (1...(1 << 50) >> shift).contains(number), number << shift >= 1 << 20
+        else {
+            throw ConfigurationProblem(
+                "\(setting.place) must be a size of at least 1m, such as 500m or 4g, not `\(setting.text)`")
+        }
+        return number << shift
     }
 
     private static func region(_ setting: Setting) throws(ConfigurationProblem) -> String {

@@ -19,6 +19,9 @@ struct ServerConfigurationTests {
         #expect(configuration.deliveryInterval == .seconds(300) && configuration.digestInterval == .seconds(3600))
         #expect(configuration.region == "us-east-1" && configuration.logLevel == .info)
         #expect(try await load([:], ["XDG_DATA_HOME": "/x"]).dataFolder == "/x/cairn")
+        #expect(configuration.intakeBacklog == 2_000_000 && configuration.intakeBodies == 16)
+        #expect(configuration.intakeSpool == 4 << 30)
+        #expect(try await load(["intake-spool": "500M"], ["HOME": "/h"]).intakeSpool == 500 << 20)
     }
 
     @Test func `the command line wins over the environment and the environment over the file`() async throws {
@@ -41,7 +44,9 @@ struct ServerConfigurationTests {
 
     @Test(arguments: [
         ["listen": "nonsense"], ["listen": "h:99999"], ["delivery-interval": "0s"], ["delivery-interval": "5 weeks"],
-        ["digest-interval": "-1m"], ["region": "Mars"], ["log-level": "loud"], ["config": "/nowhere/at/all.yaml"],
+        ["digest-interval": "-1m"], ["region": "Mars"], ["log-level": "loud"],
+        ["intake-backlog": "0"], ["intake-bodies": "many"], ["intake-spool": "4x"], ["intake-spool": "1k"],
+        ["config": "/nowhere/at/all.yaml"],
     ])
     func `what cannot be used is refused by name`(_ flags: [String: String]) async {
         await #expect {

@@ -54,7 +54,8 @@ package final class Delivery: Sendable {
     private let limits: Limits
     private let logger: Logger
     private let queue = DispatchQueue(label: "cairn.delivery", qos: .utility)
-    private let lock = TurnLock()
+    /// One turn at a time: the loop's, one asked for at shutdown, a test's.
+    private let turns = SerialTurn()
     private let nudged = Nudge()
     private let state: Mutex<State>
 
@@ -115,7 +116,7 @@ package final class Delivery: Sendable {
 
     /// Delivers for every trail up to the journal's present end; failures are noted in the trail's status and logged.
     package func turn() async {
-        await lock.withLock { await self.turnAlone() }
+        await turns.run { await self.turnAlone() }
     }
 
     private func turnAlone() async {

@@ -69,7 +69,8 @@ package final class DigestChore: Sendable {
     private let interval: Int64
     private let limits: Limits
     private let logger: Logger
-    private let lock = TurnLock()
+    /// One turn at a time: the loop's, one asked for at shutdown, a test's.
+    private let turns = SerialTurn()
     private let nudged = Nudge()
     private let backoff: Mutex<Backoff>
 
@@ -112,7 +113,7 @@ package final class DigestChore: Sendable {
 
     /// Writes every digest that is due; failures are noted in the trail's status and logged.
     package func turn() async {
-        await lock.withLock { await self.turnAlone() }
+        await turns.run { await self.turnAlone() }
     }
 
     private func turnAlone() async {

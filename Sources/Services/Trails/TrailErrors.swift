@@ -71,7 +71,7 @@ extension AWSError {
     static func invalidTag(_ message: String) -> AWSError { AWSError("InvalidTagParameterException", message) }
 
     static func tooManyTags(most: Int) -> AWSError {
-        AWSError("TagsLimitExceededException", "A trail can have at most \(most) tags.")
+        AWSError("TagsLimitExceededException", "A resource can have at most \(most) tags.")
     }
 
     static func resourceNotFound(_ arn: String) -> AWSError {
@@ -79,7 +79,8 @@ extension AWSError {
     }
 
     static func resourceTypeNotSupported(_ arn: String) -> AWSError {
-        AWSError("ResourceTypeNotSupportedException", "Tags are supported on trails only, which \(arn) is not.")
+        AWSError(
+            "ResourceTypeNotSupportedException", "Tags are supported on trails and channels, and \(arn) is neither.")
     }
 
     static let tooManyChanges = AWSError(

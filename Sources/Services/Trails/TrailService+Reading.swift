@@ -142,31 +142,49 @@ extension TrailService {
     ) async throws(AWSError) -> EmptyOutput {
         try Self.checkRegion(resource, call)
         try await catalog.write { transaction throws(AWSError) in
-            guard var trail = try transaction.trails(of: call.accountID).first(where: { $0.arn == resource.arn }) else {
-                throw .resourceNotFound(resource.arn.text)
+            switch resource {
+            case .trail(let arn):
+                guard var trail = try transaction.trails(of: call.accountID).first(where: { $0.arn == arn }) else {
+                    throw .resourceNotFound(resource.text)
+                }
+                try body(&trail.tags)
+                try transaction.store(trail, isLeaving: false)
+            case .channel(let arn):
+                guard arn.account == call.accountID,
+                    var channel: Channel = try transaction.document(TrailKeys.channel(arn))
+                else { throw .resourceNotFound(resource.text) }
+                try body(&channel.tags)
+                try transaction.store(TrailKeys.channel(arn), channel)
             }
-            try body(&trail.tags)
-            try transaction.store(trail, isLeaving: false)
         }
         return EmptyOutput()
     }
 
-    /// Tags are kept in the trail's home region.
+    /// Tags are kept in the trail's home region, or the channel's.
     private static func checkRegion(_ resource: TaggedResource, _ call: Call) throws(AWSError) {
-        guard resource.arn.region == call.region else {
+        guard resource.region == call.region else {
             throw .invalidARN("Region in ARN is wrong, you can only access resources in region \(call.region).")
         }
     }
 
     func listTags(_ input: ListTagsInput, _ call: Call) async throws(AWSError) -> ListTagsOutput {
         for resource in input.resources { try Self.checkRegion(resource, call) }
-        let trails = try await catalog.read { snapshot throws(AWSError) in try snapshot.trails(of: call.accountID) }
-        var entries: [(arn: String, tags: [TrailTag])] = []
-        for resource in input.resources {
-            guard let trail = trails.first(where: { $0.arn == resource.arn }) else {
-                throw .resourceNotFound(resource.arn.text)
+        let entries = try await catalog.read { snapshot throws(AWSError) -> [(arn: String, tags: [TrailTag])] in
+            let trails = try snapshot.trails(of: call.accountID)
+            var entries: [(arn: String, tags: [TrailTag])] = []
+            for resource in input.resources {
+                let tags: [TrailTag]?
+                switch resource {
+                case .trail(let arn): tags = trails.first { $0.arn == arn }?.tags
+                case .channel(let arn):
+                    let channel: Channel? =
+                        arn.account == call.accountID ? try snapshot.document(TrailKeys.channel(arn)) : nil
+                    tags = channel?.tags
+                }
+                guard let tags else { throw .resourceNotFound(resource.text) }
+                entries.append((resource.text, tags))
             }
-            entries.append((resource.arn.text, trail.tags))
+            return entries
         }
         return ListTagsOutput(entries: entries)
     }

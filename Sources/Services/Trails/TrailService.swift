@@ -4,6 +4,7 @@ package import AWSWire
 package import EventHistory
 package import EventJournal
 package import Storage
+internal import Synchronization
 
 /// CloudTrail's operations on trails, selectors, tags, keys and event history.
 package final class TrailService: Sendable {
@@ -13,6 +14,8 @@ package final class TrailService: Sendable {
         package static let trailsPerRegion = 5
         /// Changes of one trail that wait for delivery to come past them; more are refused until it has.
         package static let waitingChanges = 256
+        /// Channels of an account in a region.
+        package static let channelsPerRegion = 25
     }
 
     /// Event history, as LookupEvents asks it.
@@ -32,9 +35,14 @@ package final class TrailService: Sendable {
         Operation("PutEventSelectors", .write, on: trail("TrailName"), perform: TrailService.putEventSelectors),
         Operation("GetEventSelectors", .read, on: trail("TrailName"), perform: TrailService.getEventSelectors),
         Operation("GetInsightSelectors", .read, on: trail("TrailName"), perform: TrailService.getInsightSelectors),
-        Operation("AddTags", .write, silent, on: trail("ResourceId"), perform: TrailService.addTags),
-        Operation("RemoveTags", .write, silent, on: trail("ResourceId"), perform: TrailService.removeTags),
+        Operation("AddTags", .write, silent, on: tagged("ResourceId"), perform: TrailService.addTags),
+        Operation("RemoveTags", .write, silent, on: tagged("ResourceId"), perform: TrailService.removeTags),
         Operation("ListTags", .read, perform: TrailService.listTags),
+        Operation("CreateChannel", .write, perform: TrailService.createChannel),
+        Operation("GetChannel", .read, on: channel("Channel"), perform: TrailService.getChannel),
+        Operation("ListChannels", .read, perform: TrailService.listChannels),
+        Operation("UpdateChannel", .write, on: channel("Channel"), perform: TrailService.updateChannel),
+        Operation("DeleteChannel", .write, silent, on: channel("Channel"), perform: TrailService.deleteChannel),
         Operation("LookupEvents", .read, between, perform: TrailService.lookupEvents),
         Operation("ListPublicKeys", .read, between, perform: TrailService.listPublicKeys),
     ]
@@ -59,6 +67,15 @@ package final class TrailService: Sendable {
         }
     }
 
+    /// The trail or channel that a member names by its ARN.
+    private static func tagged(_ member: String) -> Operation<TrailService>.Resources {
+        let (trail, channel) = (trail(member), channel(member))
+        return { service, request, call in
+            request.parameters[member]?.asString.flatMap { ChannelARN($0) } != nil
+                ? channel(service, request, call) : trail(service, request, call)
+        }
+    }
+
     let catalog: Catalog
     let journal: Journal
     let bucket: TrailBucket
@@ -68,6 +85,8 @@ package final class TrailService: Sendable {
     let digests: DigestChore
     let clock: Clock
     let randomBytes: @Sendable (Int) -> [UInt8]
+    /// What came through the channels since the start, by channel id.
+    let channelStatuses = Mutex<[String: ChannelStatus]>([:])
 
     /// - Parameters:
     ///   - search: event history's search.

@@ -24,6 +24,10 @@ enum TrailKeys {
     static func chains(_ id: String) -> CatalogKey { .prefix("digest-chain", id) }
     static func digestPlan(_ id: String, region: String) -> CatalogKey { .init("digest-plan", id, region) }
     static func digestPlans(_ id: String) -> CatalogKey { .prefix("digest-plan", id) }
+    static func channel(_ arn: ChannelARN) -> CatalogKey { .init("channel", arn.account, arn.region, arn.id) }
+    static let channels = CatalogKey.prefix("channel")
+    static func channels(of account: String, region: String) -> CatalogKey { .prefix("channel", account, region) }
+    static func channelStatus(_ id: String) -> CatalogKey { .init("channel-status", id) }
     static func signingKey(_ fingerprint: String) -> CatalogKey { .init("signing-key", fingerprint) }
     static let signingKeys = CatalogKey.prefix("signing-key")
 }

@@ -2,7 +2,7 @@
 
 internal import AWSWire
 
-/// AddTags and RemoveTags: a trail by ARN and tags.
+/// AddTags and RemoveTags: a trail or channel by ARN, and tags.
 struct TagsInput: OperationInput {
     var resource: TaggedResource
     var tags: [TrailTag]
@@ -48,9 +48,24 @@ struct ListTagsOutput: OperationOutput {
     }
 }
 
-/// The ARN of something with tags; only trails have any here.
-struct TaggedResource: Sendable {
-    let arn: TrailARN
+/// The ARN of something with tags: a trail or a channel.
+enum TaggedResource: Sendable {
+    case trail(TrailARN)
+    case channel(ChannelARN)
+
+    var text: String {
+        switch self {
+        case .trail(let arn): arn.text
+        case .channel(let arn): arn.text
+        }
+    }
+
+    var region: String {
+        switch self {
+        case .trail(let arn): arn.region
+        case .channel(let arn): arn.region
+        }
+    }
 
     init(_ text: String) throws(AWSError) {
         let parts = text.split(separator: ":", maxSplits: 5, omittingEmptySubsequences: false)
@@ -59,8 +74,12 @@ struct TaggedResource: Sendable {
                 "The resource `\(text)` is not an ARN; the form is "
                     + "arn:aws:cloudtrail:us-east-1:123456789012:trail/MyTrail.")
         }
+        if let arn = ChannelARN(text) {
+            self = .channel(arn)
+            return
+        }
         guard parts[2] == "cloudtrail", parts[5].hasPrefix("trail/") else { throw .resourceTypeNotSupported(text) }
-        arn = try TrailARN(text)
+        self = .trail(try TrailARN(text))
     }
 }
 

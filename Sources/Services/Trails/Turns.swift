@@ -21,40 +21,6 @@ func away<Result: Sendable>(
     return try outcome.get()
 }
 
-/// Lets one turn run at a time: the loop's, one asked for at shutdown, a test's.
-final class TurnLock: Sendable {
-    private struct State {
-        var isTaken = false
-        var waiters: [CheckedContinuation<Void, Never>] = []
-    }
-
-    private let state = Mutex(State())
-
-    func withLock<Result>(_ body: () async -> Result) async -> Result {
-        await withCheckedContinuation { continuation in
-            let isFree = state.withLock { state in
-                guard state.isTaken else {
-                    state.isTaken = true
-                    return true
-                }
-                state.waiters.append(continuation)
-                return false
-            }
-            if isFree { continuation.resume() }
-        }
-        let result = await body()
-        let next = state.withLock { state -> CheckedContinuation<Void, Never>? in
-            guard !state.waiters.isEmpty else {
-                state.isTaken = false
-                return nil
-            }
-            return state.waiters.removeFirst()
-        }
-        next?.resume()
-        return result
-    }
-}
-
 /// Wakes a loop early; a nudge given while nobody waits is kept for the next wait.
 final class Nudge: Sendable {
     private struct State {

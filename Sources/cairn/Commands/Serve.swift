@@ -45,12 +45,22 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "PEM file of certificate authorities believed besides the system's, for identity providers.")
     var trustedCa: String?
 
+    @Option(help: "Events that may wait for indexing and delivery before POST /events answers 429. (default: 2000000)")
+    var intakeBacklog: String?
+
+    @Option(help: "Disk space for bodies of POST /events under way, such as 500m or 4g. (default: 4g)")
+    var intakeSpool: String?
+
+    @Option(help: "Bodies of POST /events taken in at the same time. (default: 16)")
+    var intakeBodies: String?
+
     func run() async throws {
         let flags: [String: String?] = [
             "config": config, "data": data, "listen": listen, "delivery-interval": deliveryInterval,
             "digest-interval": digestInterval, "region": region, "log-level": logLevel,
             "trusted-proxies": trustedProxies, "s3-hosts": s3Hosts,
-            "trusted-ca": trustedCa,
+            "trusted-ca": trustedCa, "intake-backlog": intakeBacklog, "intake-spool": intakeSpool,
+            "intake-bodies": intakeBodies,
         ]
         do {
             let configuration = try await ServerConfiguration.load(
