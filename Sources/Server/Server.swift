@@ -59,6 +59,7 @@ private struct House: Sendable {
     let gate: Gate
     let account: FirstAccount
     let identities: IdentityStore
+    let decisions: DecisionLog
 
     private static let settledKey = CatalogKey("recorder", "settled")
 
@@ -131,12 +132,15 @@ private struct House: Sendable {
 
         let queries = EventQueries(history: history, journal: journal, clock: clock)
 
+        let decisions = DecisionLog(
+            directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
+            logger: logger)
         let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         let organizations = try await OrganizationStore.open(catalog)
         let authorizer = Authorizer(
             store: identities,
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
-            controls: { organizations.controls(over: $0) })
+            controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
             rootSecret: secret, store: identities, credentials: credentials, randomBytes: random)
         let documents = try ProviderDocuments(trustedAuthorities: configuration.trustedAuthorities)
@@ -155,6 +159,7 @@ private struct House: Sendable {
                 trails.service, objects.service, keys.service, sts.service,
                 intake.service.joined(with: queries.service),
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
+                SignInService(store: identities, sessions: sessions, rootSecret: secret, randomBytes: random).service,
                 OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),
             sessions: sessions, authorizer: authorizer,
@@ -164,7 +169,8 @@ private struct House: Sendable {
         return House(
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
             history: history, recorder: recorder, keys: keys, objects: objects, trails: trails, delivery: delivery,
-            digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities)
+            digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities,
+            decisions: decisions)
     }
 
     private static func openHistory(
@@ -279,6 +285,7 @@ private struct House: Sendable {
         while !Task.isCancelled {
             do { try await Self.sleep(1000) } catch { return }
             await recorder.flushUnproven(isForced: false)
+            decisions.flush()
             seconds += 1
             guard seconds % 60 == 0 else { continue }
             await noteSettled()
@@ -303,6 +310,7 @@ private struct House: Sendable {
 
     func close() async {
         await recorder.flushUnproven(isForced: true)
+        decisions.flush()
         await delivery.flush()
         await noteSettled()
         await saveUses()
