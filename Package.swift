@@ -140,7 +140,7 @@ let package = Package(
                 "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects",
                 crypto, log,
             ]),
-        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", nioCore]),
-        tests("ServerTests", ["Server", "AWSWire", log]),
+        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", log, nioCore]),
+        tests("ServerTests", ["Server", "AWSWire", "Identity", "Policies", log]),
     ]
 )

@@ -84,6 +84,14 @@ package struct CallerSession: Sendable, Equatable {
     package var sourceIdentity: String?
     /// The identity provider that vouched, and the condition keys that it gave (`HOST:sub`, `HOST:aud`).
     package var webIdentity: WebIdentity?
+    /// What a session may do that a password has opened; nil for every other session.
+    package var console: Console?
+
+    package enum Console: String, Sendable {
+        case full
+        /// The password must be changed first: nothing else is allowed.
+        case passwordOnly
+    }
 
     package struct Tag: Sendable, Equatable {
         package var key: String

@@ -90,12 +90,16 @@ package struct OperationTraits: Sendable {
     package var streamsBody: Bool
     /// The most bytes a body may have when it is read into memory.
     package var bodyBytesMax: Int
+    /// The event's type, where it is not AwsApiCall.
+    package var eventType: String?
 
     package init(
         category: Category = .management, iamAction: String? = nil, eventName: String? = nil, isReadOnly: Bool? = nil,
         redacted: [String] = [], times: [String] = [], recordsAnswer: Bool = true, recordsResources: Bool = false,
-        streamsBody: Bool = false, bodyBytesMax: Int = 1 << 20, authorization: Authorization = .policies
+        streamsBody: Bool = false, bodyBytesMax: Int = 1 << 20, authorization: Authorization = .policies,
+        eventType: String? = nil
     ) {
+        self.eventType = eventType
         self.authorization = authorization
         access = .read
         self.category = category
@@ -263,6 +267,24 @@ package struct OperationAnswer: Sendable {
     package var furtherParameters = WireStructure()
     /// Who called, where the operation itself has found that out.
     package var caller: Caller?
+    /// What the event says instead of what follows from the answer.
+    package var event: EventForm?
+
+    /// The event of an operation whose answer does not tell how it ended: signing in fails without an error's code.
+    package struct EventForm: Sendable {
+        /// The event's name, where it is another than the operation's.
+        package var name: String?
+        /// As CloudTrail shows them.
+        package var responseElements: WireValue
+        /// The event's errorMessage, which makes the call one that failed.
+        package var errorMessage: String?
+
+        package init(name: String? = nil, responseElements: WireValue, errorMessage: String? = nil) {
+            self.name = name
+            self.responseElements = responseElements
+            self.errorMessage = errorMessage
+        }
+    }
 
     package init(
         status: Int = 200, headers: [WireHeader] = [], body: Body = .none, recorded: WireStructure? = nil,

@@ -21,6 +21,8 @@ package struct CallRecord: Sendable {
     package var invokedBy: String?
     /// What a service did by itself: the event is then of the type AwsServiceEvent, and has no request id.
     package var serviceEventDetails: WireValue?
+    /// The event's type, where it is not AwsApiCall.
+    package var eventType: String?
 
     package init(
         call: Call, eventSource: String, eventName: String, isReadOnly: Bool, category: OperationTraits.Category,
@@ -41,6 +43,9 @@ package struct CallRecord: Sendable {
 }
 
 extension CallRecord {
+    /// What services do by themselves and sign-ins have no request id in CloudTrail.
+    var hasRequestID: Bool { serviceEventDetails == nil && eventType != "AwsConsoleSignIn" }
+
     /// Adds members to the recorded parameters.
     package mutating func add(_ further: WireStructure) {
         guard !further.isEmpty else { return }
@@ -53,14 +58,17 @@ extension CallRecord {
 /// How a call ended.
 package struct CallOutcome: Sendable {
     package var error: AWSError?
+    /// The event's errorMessage of a failure that has no code (ConsoleLogin).
+    package var errorMessage: String?
     /// As CloudTrail shows them; null for reads and for failures.
     package var responseElements: WireValue
     package var additionalEventData: WireStructure
 
     package init(
         error: AWSError? = nil, responseElements: WireValue = .null,
-        additionalEventData: WireStructure = WireStructure()
+        additionalEventData: WireStructure = WireStructure(), errorMessage: String? = nil
     ) {
+        self.errorMessage = errorMessage
         self.error = error
         self.responseElements = responseElements
         self.additionalEventData = additionalEventData

@@ -66,8 +66,19 @@ package final class Recorder: Sendable {
         guard isRecording else { return }
         let kind: EventEnvelope.Kind = intent == nil ? .event : .closingEvent
         var draft = Self.draft(record, outcome)
-        let others = outcome.error == nil ? Self.otherAccounts(record) : []
+        let isRefused = (outcome.error.map { $0.recordedCode ?? $0.code }) == "AccessDenied"
+        let isTold = outcome.error == nil || isRefused && Self.tellsOwnersOfRefusals.contains(record.eventSource)
+        let others = isTold ? Self.otherAccounts(record) : []
         if !others.isEmpty { draft.sharedEventID = identifier() }
+        let resources = draft.resources
+        if isRefused, record.eventSource == "s3.amazonaws.com" {
+            // Who was refused does not learn whose bucket it is.
+            draft.resources = resources.map { resource in
+                var resource = resource
+                if resource.accountID != record.call.accountID { resource.accountID = nil }
+                return resource
+            }
+        }
         let own = EventWriter.entry(
             draft, kind: kind, ownerAccount: record.call.accountID, related: intent?.number ?? 0)
         var entries = others.isEmpty ? [] : [own]
@@ -78,7 +89,7 @@ package final class Recorder: Sendable {
             copy.recipientAccountID = account
             copy.identity = EventIdentity(
                 type: "AWSAccount", principalID: record.call.caller.principalID, accountID: record.call.accountID)
-            copy.resources = draft.resources.filter { $0.accountID == account }
+            copy.resources = resources.filter { ($0.accountID ?? account) == account }
             entries.append(EventWriter.entry(copy, kind: .event, ownerAccount: account))
         }
         do {
@@ -206,25 +217,30 @@ extension Recorder {
             identity: identity(record), eventSeconds: call.time.seconds, eventSource: record.eventSource,
             eventName: record.eventName, awsRegion: call.region, sourceIPAddress: call.sourceAddress,
             userAgent: userAgent(record), errorCode: outcome.error.map { $0.recordedCode ?? $0.code },
-            errorMessage: outcome.error?.message, requestParameters: json(record.requestParameters),
+            errorMessage: outcome.error?.message ?? outcome.errorMessage,
+            requestParameters: json(record.requestParameters),
             responseElements: json(outcome.responseElements),
             additionalEventData: outcome.additionalEventData.isEmpty
                 ? nil : json(.structure(outcome.additionalEventData)),
-            requestID: record.serviceEventDetails == nil ? call.requestID : nil, eventID: call.eventID,
+            requestID: record.hasRequestID ? call.requestID : nil, eventID: call.eventID,
             readOnly: record.isReadOnly,
             resources: record.resources.map {
                 EventResource(accountID: $0.accountID, type: $0.type, arn: $0.arn, isPrefix: $0.isPrefix)
             },
-            eventType: record.serviceEventDetails == nil ? "AwsApiCall" : "AwsServiceEvent",
+            eventType: record.serviceEventDetails == nil ? record.eventType ?? "AwsApiCall" : "AwsServiceEvent",
             apiVersion: record.apiVersion, isManagementEvent: record.category == .management,
             recipientAccountID: call.accountID, serviceEventDetails: record.serviceEventDetails.flatMap(json),
             category: record.category == .management ? .management : .data,
-            tls: record.host.map { EventTLS(clientProvidedHostHeader: $0) })
+            isSessionCredentialFromConsole: call.caller.session?.console != nil,
+            tls: call.caller.session?.console == nil ? record.host.map { EventTLS(clientProvidedHostHeader: $0) } : nil)
     }
 
+    /// The services whose resources' owners get the events of refused calls too (CloudTrail User Guide, "Redacting bucket
+    /// owner account IDs for data events called by other accounts": the owner still receives the full event). A refused
+    /// AssumeRole is the caller's own affair.
+    private static let tellsOwnersOfRefusals: Set<String> = ["s3.amazonaws.com", "kms.amazonaws.com"]
+
     /// The accounts, other than the caller's, whose resources a call touched: each gets an event of its own.
-    ///
-    /// Only what the caller was allowed to do is told to others, so that nobody can fill a stranger's history.
     private static func otherAccounts(_ record: CallRecord) -> [String] {
         guard record.call.caller.accountID != nil else { return [] }
         var others: [String] = []

@@ -36,6 +36,7 @@ package struct UnprovenCalls: Sendable {
         var source: String
         var name: String
         var code: String
+        var account: String
     }
 
     private let limits: Limits
@@ -63,7 +64,8 @@ package struct UnprovenCalls: Sendable {
             return (true, ended)
         }
         var group = Group(
-            source: record.eventSource, name: record.eventName, code: outcome.error?.code ?? "")
+            source: record.eventSource, name: record.eventName, code: outcome.error?.code ?? "",
+            account: record.call.accountID)
         if groups[group] == nil, groups.count >= limits.groupsMax, let last = lastGroup { group = last }
         if var summary = groups[group] {
             summary.count += 1

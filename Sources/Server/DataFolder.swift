@@ -11,6 +11,7 @@ internal import Glibc
 /// DIR/journal/        what happened, in order
 /// DIR/history/        sealed segments of event history
 /// DIR/objects/        bytes of S3 objects
+/// DIR/decisions/      why calls were allowed or refused, for `cairn explain`
 /// DIR/intake/         bodies of POST /events while they come in, without names
 /// DIR/catalog.sqlite  shared state
 /// DIR/keys/           the root secret

@@ -125,15 +125,18 @@ package struct Gate: RequestResponder {
             answer = service.wireProtocol.answer(
                 result, operation: decoded.operation, requestID: visit.requestID, hostID: visit.hostID)
             outcome = CallOutcome(
-                responseElements: responseElements(result, operation.traits),
-                additionalEventData: additional(decoded, answer, visit, result.additionalEventData))
+                responseElements: result.event?.responseElements ?? responseElements(result, operation.traits),
+                additionalEventData: additional(decoded, answer, visit, result.additionalEventData),
+                errorMessage: result.event?.errorMessage)
+            if let name = result.event?.name { recorded.eventName = name }
         } catch {
             report(error, visit, decoded)
             answer = refuse(error, visit, service)
             outcome = CallOutcome(error: error, additionalEventData: additional(decoded, answer, visit))
         }
         do throws(AWSError) {
-            if recorded.call.caller.kind == .unknown {
+            // Failed sign-ins prove nobody either.
+            if recorded.call.caller.kind == .unknown || outcome.errorMessage != nil {
                 await recorder.noteUnproven(recorded, outcome)
             } else {
                 try await recorder.close(recorded, outcome, intent)
@@ -486,13 +489,15 @@ extension Gate {
                 request?.parameters ?? WireStructure(), redacted: traits?.redacted ?? [],
                 times: traits?.times ?? [])
         }
-        return CallRecord(
+        var record = CallRecord(
             call: call, eventSource: decoded.service.eventSource,
             eventName: traits?.eventName ?? decoded.eventName ?? decoded.operation,
             isReadOnly: traits.map(isReadOnly) ?? OperationTraits.looksReadOnly(decoded.operation),
             category: traits?.category ?? .management, apiVersion: decoded.service.apiVersion,
             requestParameters: parameters, resources: [], host: visit.request.header("host"),
             presentedAccessKeyID: decoded.presented?.accessKeyID)
+        record.eventType = traits?.eventType
+        return record
     }
 
     private func isReadOnly(_ traits: OperationTraits) -> Bool { traits.isReadOnly ?? (traits.access == .read) }

@@ -60,6 +60,7 @@ private struct House: Sendable {
     let gate: Gate
     let account: FirstAccount
     let identities: IdentityStore
+    let decisions: DecisionLog
 
     private static let settledKey = CatalogKey("recorder", "settled")
     private static let sourcesKey = CatalogKey("intake", "sources")
@@ -143,12 +144,15 @@ private struct House: Sendable {
 
         let queries = EventQueries(history: history, journal: journal, clock: clock)
 
+        let decisions = DecisionLog(
+            directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
+            logger: logger)
         let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         let organizations = try await OrganizationStore.open(catalog)
         let authorizer = Authorizer(
             store: identities,
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
-            controls: { organizations.controls(over: $0) })
+            controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
             rootSecret: secret, store: identities, credentials: credentials, randomBytes: random)
         let documents = try ProviderDocuments(trustedAuthorities: configuration.trustedAuthorities)
@@ -174,6 +178,7 @@ private struct House: Sendable {
                     }
                 ).service,
                 IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
+                SignInService(store: identities, sessions: sessions, rootSecret: secret, randomBytes: random).service,
                 OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),
             sessions: sessions, authorizer: authorizer,
@@ -184,7 +189,8 @@ private struct House: Sendable {
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
             history: history, recorder: recorder, intake: intake, keys: keys, objects: objects, trails: trails,
             delivery: delivery,
-            digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities)
+            digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities,
+            decisions: decisions)
     }
 
     private static func ledgerStore(_ catalog: Catalog) -> RecordIntake.LedgerStore {
@@ -333,6 +339,7 @@ private struct House: Sendable {
         while !Task.isCancelled {
             do { try await Self.sleep(1000) } catch { return }
             await recorder.flushUnproven(isForced: false)
+            decisions.flush()
             do { try await objects.publishNotifications() } catch {
                 logger.error(
                     "notifications could not be published", metadata: ["cause": "\(error.cause ?? "\(error)")"])
@@ -363,6 +370,7 @@ private struct House: Sendable {
 
     func close() async {
         await recorder.flushUnproven(isForced: true)
+        decisions.flush()
         await delivery.flush()
         await noteSettled()
         await saveUses()

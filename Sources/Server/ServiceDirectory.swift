@@ -4,7 +4,7 @@ package import AWSWire
 
 /// Which service a request is for, where one endpoint serves them all.
 ///
-/// In this order: the credential scope of the signature; `X-Amz-Target`; the first label of `Host`; the version of the
+/// In this order: the credential scope of the signature; `X-Amz-Target`; `POST /signin`; the first label of `Host`; the version of the
 /// Query API in `Action=...&Version=...`; else S3, whose requests need no mark.
 package struct ServiceDirectory: Sendable {
     private let services: [String: Service]
@@ -30,6 +30,11 @@ package struct ServiceDirectory: Sendable {
             if let found = services.values.first(where: { $0.targetPrefixes.contains(prefix) }) { return found }
             let word = prefix.split(whereSeparator: { $0 == "_" || $0 == "." }).first.map { $0.lowercased() } ?? ""
             return service(named: word, for: request)
+        }
+        if request.method == "POST", request.rawPath == "/signin",
+            request.header("content-type")?.hasPrefix("application/json") == true, let found = services["signin"]
+        {
+            return found
         }
         if let label = request.header("host")?.split(separator: ".").first, let found = services[label.lowercased()] {
             return found

@@ -5,6 +5,7 @@ import Foundation
 import Identity
 import Policies
 import Storage
+import Synchronization
 import Testing
 
 /// Each test has a catalog of its own, removed with the suite's value.
@@ -65,6 +66,36 @@ final class AuthorizerTests {
         let other = try await authorizer.refusal(
             call(root), action: "s3:ListBucket", resources: bucket(own), family: .s3)
         #expect(other == nil)
+    }
+
+    @Test func `every decision is told with its statement, what was in force, and the call's keys`() async throws {
+        let text = #"""
+            {"Version": "2012-10-17", "Statement": [
+             {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"},
+             {"Sid": "NoDeletion", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
+              "Resource": "arn:aws:s3:::b"}]}
+            """#
+        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3), name: "b")
+        let notes = Mutex<[DecisionNote]>([])
+        let authorizer = Authorizer(
+            store: try await IdentityStore.open(try Catalog(path: path)), resourcePolicy: { _ in policy },
+            note: { note in notes.withLock { $0.append(note) } })
+        for action in ["s3:DeleteBucket", "s3:ListBucket", "s3:GetBucketAcl"] {
+            _ = try await authorizer.refusal(
+                call(root), action: action, resources: bucket(own), conditions: [ConditionKey("s3:prefix", "a\"b")],
+                family: .s3)
+        }
+        var lines: [UInt8] = []
+        for note in notes.withLock({ $0 }) { note.append(to: &lines) }
+        let read = try lines.split(separator: 0x0A).map { try WireValue(json: Array($0)).asStructure ?? [:] }
+        #expect(read.map { $0["verdict"]?.asString } == ["explicitDeny", "allow", "allow"])
+        #expect(read[0]["sid"] == "NoDeletion" && read[0]["statement"] == 2 && read[0]["policy"] == "b")
+        #expect(read[0]["because"]?.asString?.contains("statement 2 NoDeletion") == true)
+        #expect(read[0]["eventID"] == "e" && read[0]["requestID"] == "r")
+        #expect(read[0]["inForce"]?.asStructure?["resource"] == "b")
+        #expect(read[0]["context"]?.asStructure?["s3:prefix"] == ["a\"b"])
+        #expect(read[0]["context"]?.asStructure?["aws:sourceip"] == ["203.0.113.9"])
+        #expect(read[2]["because"]?.asString?.contains("root of the account") == true)
     }
 
     @Test func `a resource that names an action of its own is asked for that`() async throws {

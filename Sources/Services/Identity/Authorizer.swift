@@ -17,12 +17,16 @@ package final class Authorizer: Sendable {
     private let store: IdentityStore
     private let resourcePolicy: ResourcePolicySource
     private let controls: ControlPolicySource
+    private let note: @Sendable (DecisionNote) -> Void
     private let sessionPolicies = Mutex<[String: StoredPolicy]>([:])
 
+    /// - Parameter note: takes each decision as it is made; must not block.
     package init(
         store: IdentityStore, resourcePolicy: @escaping ResourcePolicySource = { _ in nil },
-        controls: @escaping ControlPolicySource = { _ in AccountControls() }
+        controls: @escaping ControlPolicySource = { _ in AccountControls() },
+        note: @escaping @Sendable (DecisionNote) -> Void = { _ in }
     ) {
+        self.note = note
         self.store = store
         self.resourcePolicy = resourcePolicy
         self.controls = controls
@@ -70,9 +74,14 @@ package final class Authorizer: Sendable {
         let request = AuthorizationRequest(
             principal: principal(of: call.caller), action: action, resource: resource?.arn ?? "*",
             resourceAccount: account, context: context)
-        return PolicyEvaluation.decide(
+        let decision = PolicyEvaluation.decide(
             request, policies, rule: Self.bucketPolicyActions.contains(action) ? .bucketPolicy : .standard)
+        note(DecisionNote(call, request, policies, decision))
+        return decision
     }
+
+    /// Keeps the reason of a decision that another room, or another part of this one, has made.
+    func keep(_ note: DecisionNote) { self.note(note) }
 
     /// Adds what the organization says of the caller's account and of the one that owns the resource.
     func take(organizationPolicies caller: String?, over owner: String, into policies: inout PoliciesInForce) {
@@ -114,7 +123,11 @@ package final class Authorizer: Sendable {
         case .root, .service, .webIdentity, .unknown: return PoliciesInForce()
         case .user:
             guard let user = caller.principalID.flatMap({ store.entity(id: $0) }) else { return PoliciesInForce() }
-            return store.policiesInForce(for: user)
+            var policies = store.policiesInForce(for: user)
+            if caller.session?.console != nil, store.account(user.accountID).settings.letsUsersChangePasswords {
+                policies.identity += Self.passwordChange
+            }
+            return policies
         case .assumedRole, .federatedUser:
             guard let session = caller.session else { return PoliciesInForce() }
             var policies =
@@ -193,6 +206,15 @@ package final class Authorizer: Sendable {
         }
         return context
     }
+
+    /// What an account's password policy gives to whoever signs in with a password (AllowUsersToChangePassword).
+    private static let passwordChange: [PolicyDocument] = {
+        let text =
+            #"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Resource":"*","#
+            + #""Action":["iam:ChangePassword","iam:GetAccountPasswordPolicy"]}}"#
+        let parsed = try? PolicyDocument.parse(stored: Array(text.utf8), as: .identity, name: "the password policy")
+        return parsed.map { [$0] } ?? []
+    }()
 
     private static let bucketPolicyActions: Set<String> = [
         "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",

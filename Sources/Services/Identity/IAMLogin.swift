@@ -29,8 +29,24 @@ extension IAMService {
         .noSuchEntity("Login Profile for User \(name) cannot be found.")
     }
 
-    private func hash(_ password: String) -> PasswordHash {
-        PasswordHash(password, salt: randomBytes(PasswordHash.saltBytes), rounds: passwordRounds)
+    /// Worked out in the shared pool, since it takes a good part of a second.
+    private func hash(_ password: String) async -> PasswordHash {
+        let salt = randomBytes(PasswordHash.saltBytes)
+        let rounds = passwordRounds
+        return await Task.detached { PasswordHash(password, salt: salt, rounds: rounds) }.value
+    }
+
+    /// - Throws: `PasswordPolicyViolation` (400) for a password that the policy remembers.
+    private func checkReuse(
+        _ password: String, _ profile: IdentityEntity.LoginProfile, in account: String
+    ) async throws(AWSError) {
+        let remembered = store.account(account).settings.passwordAgeing.remembered
+        for known in ([profile.password] + profile.previous).prefix(remembered) where await known.isRight(password) {
+            throw AWSError(
+                "PasswordPolicyViolation",
+                "Password does not conform to the account password policy: it was used before",
+                recordedCode: "PasswordPolicyViolationException")
+        }
     }
 
     /// Checks a new password against the account's policy, or the default one: 8 characters, three of the four kinds.
@@ -74,7 +90,8 @@ extension IAMService {
         let password = try fields.required("Password", max: 128)
         try check(password, user: name, in: call.accountID)
         let profile = IdentityEntity.LoginProfile(
-            password: hash(password), created: call.time, mustReset: try fields.flag("PasswordResetRequired") ?? false)
+            password: await hash(password), created: call.time,
+            mustReset: try fields.flag("PasswordResetRequired") ?? false, set: call.time)
         try await change(.user, name, call) { user, _ throws(AWSError) in
             guard user.loginProfile == nil else {
                 throw .entityExists("Login Profile for user \(name) already exists.")
@@ -96,10 +113,12 @@ extension IAMService {
         let password = try fields.text("Password", max: 128)
         if let password { try check(password, user: name, in: call.accountID) }
         let mustReset = try fields.flag("PasswordResetRequired")
-        let hashed = password.map(hash)
+        var hashed: PasswordHash?
+        if let password { hashed = await hash(password) }
+        let new = hashed
         try await change(.user, name, call) { user, _ throws(AWSError) in
             guard user.loginProfile != nil else { throw Self.noProfile(name) }
-            if let hashed { user.loginProfile?.password = hashed }
+            if let new { user.loginProfile?.replace(new, now: call.time) }
             if let mustReset { user.loginProfile?.mustReset = mustReset }
         }
         return IAMAnswer()
@@ -122,14 +141,15 @@ extension IAMService {
         let old = try fields.required("OldPassword", max: 128)
         let new = try fields.required("NewPassword", max: 128)
         guard let profile = try entity(.user, name, call).loginProfile else { throw Self.noProfile(name) }
-        guard profile.password.matches(old) else {
+        guard await profile.password.isRight(old) else {
             throw AWSError("InvalidInput", "The old password was incorrect.", recordedCode: "InvalidInputException")
         }
         try check(new, user: name, in: call.accountID)
-        let hashed = hash(new)
+        try await checkReuse(new, profile, in: call.accountID)
+        let hashed = await hash(new)
         try await change(.user, name, call) { user, _ throws(AWSError) in
             guard user.loginProfile != nil else { throw Self.noProfile(name) }
-            user.loginProfile?.password = hashed
+            user.loginProfile?.replace(hashed, now: call.time)
             user.loginProfile?.mustReset = false
         }
         return IAMAnswer()

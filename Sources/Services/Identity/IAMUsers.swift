@@ -69,6 +69,7 @@ extension IAMService {
         let user = try entity(.user, try userName(fields, call), call)
         var members: WireStructure = [:]
         if case .structure(let shown) = Self.shape(user) { members = shown }
+        members.append("PasswordLastUsed", ifPresent: store.lastUse(of: user.id).map { .timestamp($0.time) })
         return IAMAnswer(["User": .structure(members)])
     }
 

@@ -4,7 +4,8 @@
 //   { "Version": 1, "Name", "Path", "Id", "CreateDate": ISO 8601, "Tags": [[key, value]], "Boundary"?: ARN,
 //     "Attached": [ARN], "Inline": [[name, document]],
 //     users:  "Groups": [name], "AccessKeys": [{"Id","Status","CreateDate","SealedSecret"}],
-//             "LoginProfile"?: {"Hash","Salt","Rounds","CreateDate","MustReset"}, "Devices": [serial number]
+//             "LoginProfile"?: {"Hash","Salt","Rounds","CreateDate","MustReset","SetDate"?: of the password,
+//                               "Previous"?: [{"Hash","Salt","Rounds"}]}, "Devices": [serial number]
 //     roles:  "Trust": document, "Description"?: text, "MaxSessionDuration": seconds }
 
 package import AWSWire
@@ -51,6 +52,19 @@ package struct IdentityEntity: Sendable {
         var password: PasswordHash
         var created: Timestamp
         var mustReset: Bool
+        /// When this password was set.
+        var set: Timestamp
+        /// The passwords before it, the latest first.
+        var previous: [PasswordHash] = []
+
+        /// Most passwords that a policy can ask to be remembered, the present one among them.
+        static let rememberedMax = 24
+
+        mutating func replace(_ new: PasswordHash, now: Timestamp) {
+            previous = Array(([password] + previous).prefix(Self.rememberedMax - 1))
+            password = new
+            set = now
+        }
     }
 
     package let kind: Kind
@@ -140,7 +154,9 @@ extension IdentityEntity {
                 throw .damagedDocument(document.key)
             }
             loginProfile = LoginProfile(
-                password: password, created: created, mustReset: profile["MustReset"]?.asBool ?? false)
+                password: password, created: created, mustReset: profile["MustReset"]?.asBool ?? false,
+                set: profile.time("SetDate") ?? created,
+                previous: (profile["Previous"]?.asList ?? []).compactMap { $0.asStructure.flatMap(PasswordHash.init) })
         }
         description = members["Description"]?.asString
         if case .integer(let seconds) = members["MaxSessionDuration"] { maxSessionDuration = seconds }
@@ -170,6 +186,10 @@ extension IdentityEntity {
                 var profile = loginProfile.password.members
                 profile.append("CreateDate", .string(loginProfile.created.iso8601Milliseconds))
                 profile.append("MustReset", .bool(loginProfile.mustReset))
+                profile.append("SetDate", .string(loginProfile.set.iso8601Milliseconds))
+                if !loginProfile.previous.isEmpty {
+                    profile.append("Previous", .list(loginProfile.previous.map { .structure($0.members) }))
+                }
                 members.append("LoginProfile", .structure(profile))
             }
         case .group: break

@@ -118,6 +118,11 @@ package final class IdentityStore: Sendable {
         state.withLock { $0.accounts.values.first { $0.settings.alias == alias }?.accountID }
     }
 
+    /// Whether an account has any user, so that somebody could sign in to it.
+    func hasUsers(_ account: String) -> Bool {
+        state.withLock { $0.accounts[account].map { !$0.users.isEmpty } ?? false }
+    }
+
     /// What binds a user or role: its own policies, its groups', and its boundary.
     ///
     /// A managed policy that is gone or damaged, or a boundary that is, stands in `damaged`: nothing is allowed then.

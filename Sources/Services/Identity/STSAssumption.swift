@@ -172,10 +172,11 @@ extension Authorizer {
             context["iam:ResourceTag/\(tag.key)"] = ContextValue(tag.value)
         }
         context.merge(more)
-        return PolicyEvaluation.decideRoleAssumption(
-            AuthorizationRequest(
-                principal: principal ?? self.principal(of: call.caller), action: action, resource: role.arn,
-                resourceAccount: role.accountID, context: context),
-            policies, additionalActions: furtherActions)
+        let request = AuthorizationRequest(
+            principal: principal ?? self.principal(of: call.caller), action: action, resource: role.arn,
+            resourceAccount: role.accountID, context: context)
+        let decision = PolicyEvaluation.decideRoleAssumption(request, policies, additionalActions: furtherActions)
+        keep(DecisionNote(call, request, policies, decision))
+        return decision
     }
 }

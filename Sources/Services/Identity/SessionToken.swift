@@ -6,7 +6,7 @@
 //     "i": unique id of the role or user behind it (the account for root), "r": its ARN when the token was made,
 //     "n": name of the session, "b": issued, "e": expires (milliseconds since 1970), "m"?: time of the second factor,
 //     "p"?: [["text"|"arn", value]] session policies, "g"?: [[key, value]] session tags, "x"?: [transitive tag keys],
-//     "o"?: source identity, "w"?: [provider's ARN, [[claim, value]]], "y"?: long-term key that asked for it }
+//     "c"?: "full"|"passwordOnly" for a session that a password has opened, "o"?: source identity, "w"?: [provider's ARN, [[claim, value]]], "y"?: long-term key that asked for it }
 
 internal import AWSWire
 internal import Storage
@@ -47,6 +47,7 @@ struct SessionToken: Sendable, Equatable {
     var webIdentity: CallerSession.WebIdentity?
     /// The session ends with it.
     var issuingKeyID: String?
+    var console: CallerSession.Console?
 
     private static let version: Int64 = 1
     private static let context = "session"
@@ -89,6 +90,7 @@ struct SessionToken: Sendable, Equatable {
                 claims: (web[1].asList ?? []).compactMap(\.asPair).map { .init(key: $0.0, value: $0.1) })
         }
         issuingKeyID = members["y"]?.asString
+        console = members["c"]?.asString.flatMap { CallerSession.Console(rawValue: $0) }
     }
 
     private var members: WireStructure {
@@ -115,6 +117,7 @@ struct SessionToken: Sendable, Equatable {
         members.append(
             "w", ifPresent: webIdentity.map { .list([.string($0.provider), Self.pairs($0.claims)]) })
         members.append("y", ifPresent: issuingKeyID.map { .string($0) })
+        members.append("c", ifPresent: console.map { .string($0.rawValue) })
         return members
     }
 

@@ -68,11 +68,12 @@ package struct Sessions: Sendable {
         let isOfRoot = token.issuerID == account
         let arn = entity?.arn ?? token.issuerARN
         let issuerName = entity?.name ?? arn.split(separator: "/").last.map(String.init) ?? ""
-        let session = CallerSession(
+        var session = CallerSession(
             issuerID: token.issuerID, issuerARN: arn, issuerName: isOfRoot ? nil : issuerName, name: token.name,
             issued: token.issued, expires: token.expires, mfaTime: token.mfaTime, policies: policies(token),
             tags: token.tags, transitiveTagKeys: token.transitiveTagKeys, sourceIdentity: token.sourceIdentity,
             webIdentity: token.webIdentity)
+        session.console = token.console
         var caller: Caller
         switch token.kind {
         case .root: caller = .root(of: account, accessKeyID: token.accessKeyID)
@@ -193,12 +194,17 @@ package enum SessionRules {
     /// The refusal of an operation that this kind of session has not; nil where policies decide.
     package static func refusal(_ caller: Caller, service: String, operation: String) -> AWSError? {
         guard let session = caller.session else { return nil }
+        if session.console == .passwordOnly, !isForPasswords(service, operation) {
+            return AWSError(
+                "AccessDenied", status: service == "iam" || service == "sts" || service == "s3" ? 403 : 400,
+                "Your password must be changed first: call ChangePassword, then sign in again")
+        }
         switch caller.kind {
         case .federatedUser:
             if service == "iam" { return .invalidClientToken }
             if service == "sts", operation != "GetCallerIdentity" { return cannot(operation) }
         case .user, .root:
-            if service == "iam", session.mfaTime == nil { return .invalidClientToken }
+            if service == "iam", session.mfaTime == nil, session.console == nil { return .invalidClientToken }
             if service == "sts", operation != "GetCallerIdentity", operation != "AssumeRole" {
                 return cannot(operation)
             }
@@ -209,6 +215,14 @@ package enum SessionRules {
         case .webIdentity, .service, .unknown: break
         }
         return nil
+    }
+
+    private static func isForPasswords(_ service: String, _ operation: String) -> Bool {
+        switch service {
+        case "iam": operation == "ChangePassword" || operation == "GetAccountPasswordPolicy"
+        case "sts": operation == "GetCallerIdentity"
+        default: false
+        }
     }
 
     private static func cannot(_ operation: String) -> AWSError {
