@@ -4,10 +4,10 @@
 //
 //     {"versioning":"Enabled","tags":[["KEY","VALUE"],...],"publicAccessBlock":[true,true,true,true],
 //      "ownership":"BucketOwnerEnforced","acl":"private","objectLock":{"mode":"GOVERNANCE","days":30},
-//      "lifecycle":[...]}
+//      "lifecycle":[...],"encryption":{...}}
 //
 // What is not configured is absent. The four flags are BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy and
-// RestrictPublicBuckets.
+// RestrictPublicBuckets. `encryption` is described in BucketEncryption.swift.
 
 internal import AWSWire
 
@@ -25,6 +25,8 @@ struct BucketSettings: Sendable, Equatable {
     /// Nil: Object Lock is off.
     var objectLock: ObjectLockSetting?
     var lifecycle: LifecycleConfiguration?
+    /// Nil: new objects are encrypted under the store's key.
+    var encryption: BucketEncryption?
 
     enum Versioning: String, Sendable {
         case enabled = "Enabled"
@@ -70,6 +72,7 @@ extension BucketSettings {
         fields.append("acl", .string(acl))
         fields.append("objectLock", ifPresent: objectLock?.stored)
         fields.append("lifecycle", ifPresent: lifecycle?.stored)
+        fields.append("encryption", ifPresent: encryption?.stored)
         return .structure(fields)
     }
 
@@ -100,6 +103,10 @@ extension BucketSettings {
         if let list = fields["lifecycle"] {
             guard let configuration = LifecycleConfiguration(stored: list) else { return nil }
             lifecycle = configuration
+        }
+        if let stored = fields["encryption"] {
+            guard let value = BucketEncryption(stored: stored) else { return nil }
+            encryption = value
         }
         if let text = fields["ownership"]?.asString {
             guard let value = Ownership(rawValue: text) else { return nil }
