@@ -365,8 +365,7 @@ def test_limits(server, s3, bucket):
 
 
 @pytest.mark.parametrize("arguments,code,status", [
-    ({"ServerSideEncryption": "aws:kms"}, "NotImplemented", 501),
-    ({"ServerSideEncryption": "aws:kms"}, "NotImplemented", 501),
+    ({"ServerSideEncryption": "aws:kms:dsse"}, "NotImplemented", 501),
     ({"Tagging": "a=b&a=c"}, "InvalidTag", 400), ({"StorageClass": "OUTPOSTS"}, "NotImplemented", 501),
     ({"StorageClass": "NONSENSE"}, "InvalidStorageClass", 400),
     ({"WebsiteRedirectLocation": "/x"}, "NotImplemented", 501),

@@ -48,7 +48,8 @@ package struct Gate: RequestResponder {
     ) async -> WireAnswer {
         var visit = Visit(
             request: request, now: clock(), requestID: identifiers.uuid(), hostID: "",
-            sourceAddress: sourceAddress(request, peer: peerAddress), isSecure: isSecure)
+            sourceAddress: sourceAddress(request, peer: peerAddress),
+            isSecure: isSecure || isSecureAtProxy(request, peer: peerAddress))
         let decoded: Decoded
         do throws(AWSError) {
             decoded = try await decode(request, body, &visit)
@@ -442,6 +443,11 @@ extension Gate {
         } catch {
             throw error.awsError(.s3, now: visit.now)
         }
+    }
+
+    /// Whether a proxy that we trust took the request over TLS.
+    private func isSecureAtProxy(_ request: WireRequest, peer: String) -> Bool {
+        trustedProxies.contains(peer) && request.header("x-forwarded-proto")?.lowercased() == "https"
     }
 
     /// The socket's address, or what a proxy that we trust says: the last address in `X-Forwarded-For` that is not one of

@@ -26,7 +26,7 @@ package enum StoredObjects {
             directory: folder + "/keys", mayCreate: false, randomBytes: SystemRandom.bytes)
         let keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: SystemTime.now, randomBytes: SystemRandom.bytes,
-            record: { _ throws(AWSError) in })
+            decide: KeyService.decideByKeyAlone, record: { _ throws(AWSError) in })
         let scrub = ObjectScrub(catalog: catalog, directory: folder + "/objects", keys: keys)
         let summary = try await scrub.run { report("damaged: \($0.subject): \($0.reason)") }
         report(

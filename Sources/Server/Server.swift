@@ -108,11 +108,23 @@ private struct House: Sendable {
         let recorder = Recorder(
             journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
             isRecording: isRecording)
+        let organizations = try await OrganizationStore.open(catalog)
+        // A key brings its own policy along, so that this one asks for no resource's.
+        let keyAuthorizer = Authorizer(store: identities, controls: { organizations.controls(over: $0) })
         let keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: clock, randomBytes: random,
+            decide: { question throws(AWSError) in
+                keyAuthorizer.decide(
+                    question.call, action: question.action,
+                    key: ResourceReference(
+                        type: "AWS::KMS::Key", arn: question.facts.arn, accountID: question.facts.account),
+                    policy: question.facts.policy, isDamaged: question.isDamaged, rule: question.facts.rule,
+                    facts: question.facts.context)
+            },
             record: { event throws(AWSError) in
                 try await recorder.close(
-                    CallRecord(event, id: identifiers.uuid()), CallOutcome(error: event.error), nil)
+                    CallRecord(event, id: identifiers.uuid(), requestID: identifiers.uuid()),
+                    CallOutcome(error: event.error), nil)
             })
         let objects = try await ObjectService.open(
             catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
@@ -148,7 +160,6 @@ private struct House: Sendable {
             directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
             logger: logger)
         let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
-        let organizations = try await OrganizationStore.open(catalog)
         let authorizer = Authorizer(
             store: identities,
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
@@ -405,9 +416,12 @@ private struct Background: ServiceLifecycle.Service {
 
 extension CallRecord {
     /// What the keys' room tells of uses that no client's own call stands behind.
-    fileprivate init(_ event: KeyEvent, id: String) {
+    ///
+    /// - Parameter requestID: of a use that a service makes without being asked.
+    fileprivate init(_ event: KeyEvent, id: String, requestID: String) {
         var call = event.call
         call.eventID = id
+        if call.requestID.isEmpty, event.serviceEventDetails == nil { call.requestID = requestID }
         if case .service(let name) = call.caller.kind {
             call.sourceAddress = name
             call.userAgent = name

@@ -35,7 +35,7 @@ final class KeyRoom: Sendable {
         let events = events
         keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: { time.now }, randomBytes: random,
-            record: { event throws(AWSError) in events.append(event) })
+            decide: KeyService.decideByKeyAlone, record: { event throws(AWSError) in events.append(event) })
     }
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }

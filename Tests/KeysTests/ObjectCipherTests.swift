@@ -86,13 +86,12 @@ struct ObjectCipherTests {
         let (cipher, sealed) = try await room.keys.makeStoreKey(file: "a")
         let bytes = try #require(cipher.seal([1, 2, 3], first: 0))
         let again = try await KeyRoom(after: room)
-        let use = KeyUse(call: again.call())
-        let opened = try await again.keys.openObjectKey(sealed, file: "a", EncryptionContext(), use)
+        let opened = try await again.keys.openStoreKey(sealed, file: "a")
         var plain: [UInt8] = []
         #expect(opened.open(bytes, first: 0) { plain += $0 } == nil)
         #expect(plain == [1, 2, 3])
         await #expect(throws: AWSError.self) {
-            _ = try await again.keys.openObjectKey(sealed, file: "b", EncryptionContext(), use)
+            _ = try await again.keys.openStoreKey(sealed, file: "b")
         }
         #expect(room.events.all.isEmpty)
     }
@@ -104,20 +103,16 @@ struct ObjectCipherTests {
         let context = EncryptionContext.object(bucket: "b", key: "k/1", more: ["aws:s3:arn": "forged", "team": "x"])
         #expect(context.pairs == ["aws:s3:arn": "arn:aws:s3:::b/k/1", "team": "x"])
         #expect(EncryptionContext.object(bucket: "b", key: nil).pairs == ["aws:s3:arn": "arn:aws:s3:::b"])
-        let made = try await room.keys.makeObjectKey(file: "a", under: key, context, use)
-        #expect(made.sealed.form == .kms(keyARN: key))
-        let bytes = try #require(made.cipher.seal([7], first: 0))
-        let opened = try await room.keys.openObjectKey(made.sealed, file: "a", context, use)
-        var plain: [UInt8] = []
-        #expect(opened.open(bytes, first: 0) { plain += $0 } == nil)
-        #expect(plain == [7])
+        let made = try await room.keys.makeDataKey(under: key, context, use)
+        #expect(made.keyARN == key)
+        #expect(try await room.keys.openDataKey(made.blob, context, use) == made.plaintext)
         let other = EncryptionContext.object(bucket: "b", key: "k/2", more: ["team": "x"])
         await #expect(throws: AWSError.self) {
-            _ = try await room.keys.openObjectKey(made.sealed, file: "a", other, use)
+            _ = try await room.keys.openDataKey(made.blob, other, use)
         }
         try await room.send("DisableKey", ["KeyId": .string(key)])
         await #expect(throws: AWSError.self) {
-            _ = try await room.keys.openObjectKey(made.sealed, file: "a", context, use)
+            _ = try await room.keys.openDataKey(made.blob, context, use)
         }
         #expect(room.events.all.map(\.name) == ["GenerateDataKey", "Decrypt", "Decrypt", "Decrypt"])
         #expect(

@@ -338,8 +338,7 @@ struct ObjectOperationsTests {
 
     @Test(arguments: [
         ("x-amz-server-side-encryption", "aws:kms:dsse", "NotImplemented 501"),
-        ("x-amz-server-side-encryption", "aws:kms", "NotImplemented 501"),
-        ("x-amz-server-side-encryption-customer-algorithm", "AES256", "NotImplemented 501"),
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256", "InvalidArgument 400"),
         ("x-amz-tagging", "a=b&a=c", "InvalidTag 400"), ("x-amz-object-lock-mode", "GOVERNANCE", "InvalidArgument 400"),
         ("x-amz-website-redirect-location", "/x", "NotImplemented 501"),
         ("x-amz-storage-class", "SNOW", "NotImplemented 501"),
@@ -366,7 +365,7 @@ struct ObjectOperationsTests {
             await room.refusal("GET", "/aaa/k", ["x-amz-server-side-encryption": "AES256"]) == "InvalidArgument 400")
         #expect(
             await room.refusal("GET", "/aaa/k", ["x-amz-server-side-encryption-customer-key": "x"])
-                == "InvalidRequest 400")
+                == "InvalidArgument 400")
         #expect(await room.refusal("GET", "/aaa/k?versionId=abc") == "InvalidArgument 400")
         #expect(await room.refusal("DELETE", "/aaa/k?versionId=abc") == "InvalidArgument 400")
         #expect(try await room.send("GET", "/aaa/k?versionId=null").header("x-amz-version-id") == "null")

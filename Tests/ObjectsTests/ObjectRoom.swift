@@ -18,6 +18,8 @@ final class ObjectRoom: Sendable {
     let keys: KeyService
     let service: ObjectService
     let clock: ManualClock
+    /// What KMS recorded of uses through S3.
+    let keyEvents = KeyEventList()
 
     /// A room on a new folder, or on that of another room as after a restart.
     init(
@@ -39,11 +41,37 @@ final class ObjectRoom: Sendable {
             directory: folder + "/keys", mayCreate: room == nil, randomBytes: { generator.next($0) })
         keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: { clock.now },
-            randomBytes: { generator.next($0) }, record: { _ in })
+            randomBytes: { generator.next($0) }, decide: KeyService.decideByKeyAlone,
+            record: { [keyEvents] event throws(AWSError) in keyEvents.append(event) })
         service = try await ObjectService.open(
             catalog: catalog, directory: folder + "/objects", keys: keys, baseHosts: ["cairn.example"],
             clock: { clock.now },
             randomBytes: { generator.next($0) }, fault: fault, destinations: destinations)
+    }
+
+    /// Performs an operation of KMS.
+    @discardableResult
+    func kms(_ operation: String, _ parameters: WireStructure = [:]) async throws -> WireStructure {
+        let request = OperationRequest(
+            operation: operation, parameters: parameters,
+            http: try WireRequest(method: "POST", target: "/", headers: []))
+        guard let bound = keys.service.operations[operation] else { throw AWSError("NoSuchOperation", operation) }
+        guard case .members(let members) = try await bound.perform(request, call()).body else { return [:] }
+        return members
+    }
+
+    /// A new key's ARN.
+    func makeKey() async throws -> String {
+        try await kms("CreateKey")["KeyMetadata"]?.asStructure?["Arn"]?.asString ?? ""
+    }
+
+    /// All bytes of all object files.
+    func rawBytes() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        for path in try FileManager.default.subpathsOfDirectory(atPath: folder + "/objects") {
+            if let data = FileManager.default.contents(atPath: folder + "/objects/" + path) { bytes += data }
+        }
+        return bytes
     }
 
     func remove() {
@@ -189,6 +217,14 @@ final class ManualClock: Sendable {
     var now: Timestamp { time.withLock { $0 } }
 
     func advance(seconds: Int64) { time.withLock { $0 = $0.adding(seconds: seconds) } }
+}
+
+final class KeyEventList: Sendable {
+    private let list = Mutex<[KeyEvent]>([])
+
+    var all: [KeyEvent] { list.withLock { $0 } }
+    var names: [String] { all.map(\.name) }
+    func append(_ event: KeyEvent) { list.withLock { $0.append(event) } }
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who may use a key. The key's policy must allow: by naming the principal, or by naming the account, which leaves it to the
-// account's identity policies; or a grant must. Identity policies alone do nothing.
+// account's identity policies; or a grant must. Identity policies alone do nothing. What is gathered here is handed to
+// whoever knows the caller's policies, so that there is one decision.
 // Source: KMS Developer Guide, "Policy evaluation", "Condition keys for AWS KMS".
 
 package import AWSWire
@@ -20,10 +21,29 @@ package struct KeyFacts: Sendable {
     package let encryptionContext: [String: String]
     /// KMS's condition keys.
     package let context: RequestContext
+    /// Whether there is such a key. Of one that is not, nobody is told who may not ask for it.
+    package var exists = true
 
     /// The rule under which `PolicyEvaluation` decides with these facts.
-    package var rule: DecisionRule { .key(grants: grants, encryptionContext: encryptionContext) }
+    package var rule: DecisionRule {
+        exists ? .key(grants: grants, encryptionContext: encryptionContext) : .standard
+    }
 }
+
+/// What is asked about a key.
+package struct KeyQuestion: Sendable {
+    /// The caller is a client, a service, or a client for whom a service acts.
+    package let call: Call
+    /// With its prefix: `kms:Decrypt`.
+    package let action: String
+    package let facts: KeyFacts
+    /// Whether the key's policy is stored but cannot be read: then nothing is allowed.
+    package var isDamaged: Bool { facts.exists && facts.policy == nil }
+}
+
+/// Decides about a key by everything that is in force: the caller's own policies, its organization's, the key's policy and
+/// its grants. The one place where that is decided.
+package typealias KeyDecision = @Sendable (KeyQuestion) async throws(AWSError) -> Decision
 
 /// A use of a key by a service: for itself, or for a caller whose request needs the key.
 package struct KeyUse: Sendable {
@@ -67,18 +87,6 @@ extension KeyService {
         }
     }
 
-    /// All that decides about a request's use of one of its keys, but for the caller's own policies.
-    ///
-    /// - Returns: nil when there is no such key.
-    package func facts(ofKey arn: String, for request: OperationRequest, _ call: Call) -> KeyFacts? {
-        guard let key = table.read({ Self.key(arn, $0) }) else { return nil }
-        let member =
-            ["EncryptionContext", "SourceEncryptionContext"].first { request.parameters[$0]?.asStructure != nil } ?? ""
-        var pairs: [String: String] = [:]
-        for pair in request.parameters[member]?.asStructure?.members ?? [] { pairs[pair.name] = pair.value.asString }
-        return facts(key, action: request.operation, KeyUse(call: call), EncryptionContext(pairs))
-    }
-
     private static func key(_ arn: String, _ content: KeyTable.Content) -> KeyRecord? {
         guard let id = arn.split(separator: "/").last, let key = content.keys[String(id)], key.arn == arn else {
             return nil
@@ -87,7 +95,7 @@ extension KeyService {
     }
 
     private func facts(
-        _ key: KeyRecord, action: String, _ use: KeyUse, _ encryption: EncryptionContext
+        _ key: KeyRecord, action: String, _ use: KeyUse, _ encryption: EncryptionContext, _ more: RequestContext = [:]
     ) -> KeyFacts {
         let (policy, grants, aliases) = table.read { content in
             (
@@ -106,6 +114,7 @@ extension KeyService {
             context["kms:EncryptionContextKeys"] = ContextValue(set: encryption.pairs.keys.sorted())
             for (name, value) in encryption.pairs { context["kms:EncryptionContext:\(name)"] = ContextValue(value) }
         }
+        context.merge(more)
         return KeyFacts(
             arn: key.arn, account: key.account, policy: policy, grants: grants, encryptionContext: encryption.pairs,
             context: context)
@@ -124,9 +133,7 @@ extension KeyService {
 
     private static func grantOperations(_ grant: GrantRecord) -> Set<String> { Set(grant.operations) }
 
-    /// Decides by the key's policy and grants.
-    ///
-    /// The caller's own policies have been asked at the door; they cannot make up for a key's policy that does not allow.
+    /// Checks that the caller may do something with a key.
     ///
     /// - Parameters:
     ///   - action: without its prefix.
@@ -135,38 +142,95 @@ extension KeyService {
     func allow(
         _ action: String, on key: KeyRecord, _ use: KeyUse, encryption: EncryptionContext = EncryptionContext(),
         more: RequestContext = [:]
-    ) throws(AWSError) {
-        let caller = use.call.caller
-        let facts = facts(key, action: action, use, encryption)
-        let decision: Decision?
-        if let principal = Principal(caller) {
-            var context = RequestContext(principal)
-            context.merge(use.call.conditions)
-            context.merge(facts.context)
-            context.merge(more)
-            let isOwnPoliciesAsked = principal.kind != .service && principal.kind != .root
-            decision = PolicyEvaluation.decide(
-                AuthorizationRequest(
-                    principal: principal, action: "kms:\(action)", resource: key.arn, resourceAccount: key.account,
-                    context: context),
-                PoliciesInForce(
-                    identity: isOwnPoliciesAsked ? Self.everything : [], resource: facts.policy,
-                    damaged: facts.policy == nil ? [key.arn] : []),
-                rule: facts.rule)
-        } else {
-            decision = nil
-        }
-        if decision?.isAllowed == true { return }
-        throw .accessDenied(
-            family: .json, callerARN: caller.arn ?? Principal(caller)?.arn, action: "kms:\(action)", resource: key.arn,
-            reason: decision?.phrase ?? "because no resource-based policy allows the kms:\(action) action")
+    ) async throws(AWSError) {
+        let facts = facts(key, action: action, use, encryption, more)
+        if let refusal = try await refusal(action, facts, use.call) { throw refusal }
     }
 
     func allow(
         _ action: String, on key: KeyRecord, _ call: Call, encryption: EncryptionContext = EncryptionContext(),
         more: RequestContext = [:]
-    ) throws(AWSError) {
-        try allow(action, on: key, KeyUse(call: call), encryption: encryption, more: more)
+    ) async throws(AWSError) {
+        try await allow(action, on: key, KeyUse(call: call), encryption: encryption, more: more)
+    }
+
+    private func refusal(_ action: String, _ facts: KeyFacts, _ call: Call) async throws(AWSError) -> AWSError? {
+        let question = KeyQuestion(call: call, action: "kms:\(action)", facts: facts)
+        let decision = try await decide(question)
+        guard !decision.isAllowed else { return nil }
+        let isForeign = facts.account != call.accountID
+        let phrase =
+            isForeign && decision.policyType == .resource && decision.verdict == .implicitDeny
+            ? "because the resource does not exist in this Region, no resource-based policies allow access, or a "
+                + "resource-based policy explicitly denies access"
+            : decision.phrase ?? "because no resource-based policy allows the kms:\(action) action"
+        var error = AWSError.accessDenied(
+            family: .json, callerARN: call.caller.arn ?? Principal(call.caller)?.arn, action: "kms:\(action)",
+            resource: facts.arn, reason: phrase)
+        error.cause = decision.explanation
+        return error
+    }
+
+    /// The key that a call names, which its caller may do something with.
+    ///
+    /// - Throws: `NotFoundException` in its forms, to those alone who may ask for such a key; `AccessDeniedException`.
+    func target(
+        _ name: KeyName, _ action: String, _ call: Call, allowsAlias: Bool = false,
+        encryption: EncryptionContext = EncryptionContext(), more: RequestContext = [:]
+    ) async throws(AWSError) -> KeyRecord {
+        try await target(
+            name, action, KeyUse(call: call), allowsAlias: allowsAlias, encryption: encryption, more: more)
+    }
+
+    func target(
+        _ name: KeyName, _ action: String, _ use: KeyUse, allowsAlias: Bool = false,
+        encryption: EncryptionContext = EncryptionContext(), more: RequestContext = [:]
+    ) async throws(AWSError) -> KeyRecord {
+        let key: KeyRecord
+        do throws(AWSError) {
+            key = try find(name, use.call, allowsAlias: allowsAlias)
+        } catch {
+            guard error.code == "NotFoundException", let (arn, account) = name.place(for: use.call) else { throw error }
+            let facts = KeyFacts(
+                arn: arn, account: account, policy: nil, grants: [], encryptionContext: [:], context: use.context,
+                exists: false)
+            if let refusal = try await refusal(action, facts, use.call) { throw refusal }
+            throw error
+        }
+        try await allow(action, on: key, use, encryption: encryption, more: more)
+        return key
+    }
+
+    /// Whether a caller may still use a key as it did before: nothing is recorded.
+    package func allowsUse(
+        _ action: String, ofKey arn: String, _ context: EncryptionContext, _ use: KeyUse
+    ) async -> Bool {
+        guard let key = table.read({ Self.key(arn, $0) }), key.state == .enabled else { return false }
+        do throws(AWSError) {
+            try await allow(action, on: key, use, encryption: context)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Decides by the key's policy and grants alone, as if the caller's own policies allowed everything: for tools that
+    /// have no callers.
+    package static let decideByKeyAlone: KeyDecision = { question in
+        let caller = question.call.caller
+        let principal = Principal(caller) ?? .anonymous
+        var context = RequestContext(principal)
+        context.merge(question.call.conditions)
+        context.merge(question.facts.context)
+        let isOwnPoliciesAsked = principal.kind != .service && principal.kind != .root
+        return PolicyEvaluation.decide(
+            AuthorizationRequest(
+                principal: principal, action: question.action, resource: question.facts.arn,
+                resourceAccount: question.facts.account, context: context),
+            PoliciesInForce(
+                identity: isOwnPoliciesAsked ? everything : [], resource: question.facts.policy,
+                damaged: question.isDamaged ? [question.facts.arn] : []),
+            rule: question.facts.rule)
     }
 
     /// Stands for the caller's own policies, which have allowed already.

@@ -36,6 +36,19 @@ enum KeyName: Sendable, Equatable {
         }
     }
 
+    /// The ARN that is meant, whether or not there is such a key, and its account; nil where it lies in another region.
+    func place(for call: Call) -> (arn: String, account: String)? {
+        let here = "arn:aws:kms:\(call.region):"
+        return switch self {
+        case .id(let id): ("\(here)\(call.accountID):key/\(id)", call.accountID)
+        case .alias(let alias): ("\(here)\(call.accountID):\(alias)", call.accountID)
+        case .arn(let region, let account, let id):
+            region == call.region ? ("\(here)\(account):key/\(id)", account) : nil
+        case .aliasARN(let region, let account, let name):
+            region == call.region ? ("\(here)\(account):\(name)", account) : nil
+        }
+    }
+
     var isAlias: Bool {
         switch self {
         case .alias, .aliasARN: true

@@ -31,7 +31,7 @@ extension KeyService {
         let key = try find(input.key, call)
         let isUnreadable = keyPolicy(for: key.arn) == nil
         let isOwner = call.caller.kind == .root && call.accountID == key.account
-        if !(isUnreadable && isOwner) { try allow("PutKeyPolicy", on: key, call, more: input.conditions) }
+        if !(isUnreadable && isOwner) { try await allow("PutKeyPolicy", on: key, call, more: input.conditions) }
         try key.checkIsCustomers()
         try checkPolicy(input.policy, for: call, bypassesLockoutCheck: input.bypassesLockoutCheck)
         try await table.change { content throws(AWSError) in
@@ -44,14 +44,12 @@ extension KeyService {
     }
 
     @Sendable func getKeyPolicy(_ input: GetKeyPolicyInput, _ call: Call) async throws(AWSError) -> ListOutput {
-        let key = try find(input.key, call)
-        try allow("GetKeyPolicy", on: key, call)
+        let key = try await target(input.key, "GetKeyPolicy", call)
         return ListOutput(members: ["Policy": .string(key.policy), "PolicyName": .string(Self.policyName)])
     }
 
     @Sendable func listKeyPolicies(_ input: KeyPageInput, _ call: Call) async throws(AWSError) -> ListOutput {
-        let key = try required(input, call)
-        try allow("ListKeyPolicies", on: key, call)
+        _ = try await target(try input.required, "ListKeyPolicies", call)
         return ListOutput(
             members: Page([Self.policyName], input.page) { $0 }.members("PolicyNames") { .string($0) })
     }

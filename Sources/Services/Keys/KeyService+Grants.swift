@@ -7,8 +7,7 @@ internal import Policies
 
 extension KeyService {
     @Sendable func createGrant(_ input: CreateGrantInput, _ call: Call) async throws(AWSError) -> GrantOutput {
-        let key = try find(input.key, call)
-        try allow("CreateGrant", on: key, call, more: input.conditions)
+        let key = try await target(input.key, "CreateGrant", call, more: input.conditions)
         try key.checkUsable()
         if input.isDryRun { throw .dryRun }
         let fresh = GrantRecord(
@@ -33,8 +32,7 @@ extension KeyService {
     }
 
     @Sendable func listGrants(_ input: ListGrantsInput, _ call: Call) async throws(AWSError) -> ListOutput {
-        let key = try find(input.key, call)
-        try allow("ListGrants", on: key, call)
+        let key = try await target(input.key, "ListGrants", call)
         let grants = table.read { content in
             (content.grants[key.id] ?? [:]).values.filter { grant in
                 (input.grantID == nil || grant.id == input.grantID)
@@ -88,15 +86,14 @@ extension KeyService {
             grant.retiring.map(arns.contains) ?? false
             || (arns.contains(grant.grantee) && grant.operations.contains("RetireGrant"))
             || (call.caller.kind == .root && call.accountID == grant.account)
-        if !isRetirer { try allow("RetireGrant", on: key, call) }
+        if !isRetirer { try await allow("RetireGrant", on: key, call) }
         if input.isDryRun { throw .dryRun }
         try await remove(grant)
         return EmptyOutput()
     }
 
     @Sendable func revokeGrant(_ input: RevokeGrantInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
-        let key = try find(input.key, call)
-        try allow("RevokeGrant", on: key, call)
+        let key = try await target(input.key, "RevokeGrant", call)
         guard let grant = table.read({ $0.grants[key.id]?[input.grantID] }) else {
             throw .grantNotFound(input.grantID)
         }

@@ -75,8 +75,7 @@ extension KeyService {
     }
 
     @Sendable func getKeyRotationStatus(_ input: KeyInput, _ call: Call) async throws(AWSError) -> ListOutput {
-        let key = try find(input.key, call)
-        try allow("GetKeyRotationStatus", on: key, call)
+        let key = try await target(input.key, "GetKeyRotationStatus", call)
         let isOn = key.rotationDays != nil && key.state != .pendingDeletion
         var members: WireStructure = ["KeyId": .string(key.id), "KeyRotationEnabled": .bool(isOn)]
         if isOn {
@@ -88,8 +87,7 @@ extension KeyService {
     }
 
     @Sendable func rotateKeyOnDemand(_ input: KeyInput, _ call: Call) async throws(AWSError) -> KeyOutput {
-        let key = try find(input.key, call)
-        try allow("RotateKeyOnDemand", on: key, call)
+        let key = try await target(input.key, "RotateKeyOnDemand", call)
         try key.checkUsable()
         try key.checkIsCustomers()
         guard key.onDemandRotations < Limits.onDemandRotations else {
@@ -105,8 +103,7 @@ extension KeyService {
     }
 
     @Sendable func listKeyRotations(_ input: KeyPageInput, _ call: Call) async throws(AWSError) -> ListOutput {
-        let key = try required(input, call)
-        try allow("ListKeyRotations", on: key, call)
+        let key = try await target(try input.required, "ListKeyRotations", call)
         try key.checkNotPendingDeletion()
         let shown = key.materials.filter { input.includesMaterials || $0.rotation != nil }
         let page = Page(shown, input.page) { Self.sortable($0.number) }

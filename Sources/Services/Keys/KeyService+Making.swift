@@ -44,8 +44,7 @@ extension KeyService {
     }
 
     @Sendable func describeKey(_ input: KeyInput, _ call: Call) async throws(AWSError) -> KeyMetadataOutput {
-        let key = try find(input.key, call, allowsAlias: true)
-        try allow("DescribeKey", on: key, call)
+        let key = try await target(input.key, "DescribeKey", call, allowsAlias: true)
         return KeyMetadataOutput(key: key)
     }
 
@@ -87,10 +86,10 @@ extension KeyService {
         let action = isNew ? "CreateAlias" : "UpdateAlias"
         let target = try find(input.target, call)
         guard target.account == call.accountID else { throw .keyNotFound(target.arn) }
-        try allow(action, on: target, call)
+        try await allow(action, on: target, call)
         let arn = "arn:aws:kms:\(call.region):\(call.accountID):\(input.name)"
         if !isNew, let old = table.read({ content in content.aliases[arn].flatMap { content.keys[$0.target] } }) {
-            try allow(action, on: old, call)
+            try await allow(action, on: old, call)
         }
         let now = clock().milliseconds
         try await table.change { content throws(AWSError) in
@@ -120,7 +119,7 @@ extension KeyService {
             guard let alias = content.aliases[arn] else { throw .aliasNotFound(arn) }
             return content.keys[alias.target]
         }
-        if let target { try allow("DeleteAlias", on: target, call) }
+        if let target { try await allow("DeleteAlias", on: target, call) }
         try await table.change { content throws(AWSError) in
             guard content.aliases[arn] != nil else { throw .aliasNotFound(arn) }
             return ([.noAlias(arn)], ())
@@ -175,17 +174,11 @@ extension KeyService {
     }
 
     @Sendable func listResourceTags(_ input: KeyPageInput, _ call: Call) async throws(AWSError) -> ListOutput {
-        let key = try required(input, call)
-        try allow("ListResourceTags", on: key, call)
+        let key = try await target(try input.required, "ListResourceTags", call)
         let page = Page(key.tags.sorted { $0.key < $1.key }, input.page) { $0.key }
         return ListOutput(
             members: page.members("Tags") { tag in
                 .structure(["TagKey": .string(tag.key), "TagValue": .string(tag.value)])
             })
-    }
-
-    func required(_ input: KeyPageInput, _ call: Call) throws(AWSError) -> KeyRecord {
-        guard let name = input.key else { throw .missingMember("KeyId") }
-        return try find(name, call)
     }
 }

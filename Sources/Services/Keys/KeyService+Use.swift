@@ -10,6 +10,12 @@ package struct DataKey: Sendable, CustomStringConvertible, CustomReflectable {
     package let blob: [UInt8]
     package let keyARN: String
 
+    package init(plaintext: [UInt8], blob: [UInt8], keyARN: String) {
+        self.plaintext = plaintext
+        self.blob = blob
+        self.keyARN = keyARN
+    }
+
     package var description: String { "(data key under \(keyARN))" }
     package var customMirror: Mirror { Mirror(self, children: []) }
 }
@@ -17,23 +23,23 @@ package struct DataKey: Sendable, CustomStringConvertible, CustomReflectable {
 // Encrypting and decrypting, for clients and for the other services.
 extension KeyService {
     @Sendable func encrypt(_ input: EncryptInput, _ call: Call) async throws(AWSError) -> EncryptOutput {
-        let key = try usable(input.key, "Encrypt", call, input.context)
+        let key = try await usable(input.key, "Encrypt", call, input.context)
         if input.isDryRun { throw .dryRun }
         let (blob, _) = try await seal(input.plaintext, under: key, input.context)
         return EncryptOutput(blob: blob, keyARN: key.arn)
     }
 
     @Sendable func decrypt(_ input: DecryptInput, _ call: Call) async throws(AWSError) -> DecryptOutput {
-        let (key, blob) = try source(input.blob, named: input.key, "Decrypt", call, input.context)
+        let (key, blob) = try await source(input.blob, named: input.key, "Decrypt", call, input.context)
         let (plaintext, material) = try await open(blob, under: key, input.context)
         if input.isDryRun { throw .dryRun }
         return DecryptOutput(plaintext: plaintext, keyARN: key.arn, materialID: material)
     }
 
     @Sendable func reEncrypt(_ input: ReEncryptInput, _ call: Call) async throws(AWSError) -> ReEncryptOutput {
-        let (sourceKey, blob) = try source(
+        let (sourceKey, blob) = try await source(
             input.blob, named: input.source, "ReEncryptFrom", call, input.sourceContext)
-        let destination = try usable(input.destination, "ReEncryptTo", call, input.destinationContext)
+        let destination = try await usable(input.destination, "ReEncryptTo", call, input.destinationContext)
         let (plaintext, sourceMaterial) = try await open(blob, under: sourceKey, input.sourceContext)
         if input.isDryRun { throw .dryRun }
         let (sealed, material) = try await seal(plaintext, under: destination, input.destinationContext)
@@ -56,7 +62,7 @@ extension KeyService {
     private func dataKey(
         _ input: GenerateDataKeyInput, _ action: String, _ call: Call, showsPlaintext: Bool
     ) async throws(AWSError) -> DataKeyOutput {
-        let key = try usable(input.key, action, call, input.context)
+        let key = try await usable(input.key, action, call, input.context)
         if input.isDryRun { throw .dryRun }
         let plaintext = randomBytes(input.bytesCount)
         let (blob, material) = try await seal(plaintext, under: key, input.context)
@@ -74,9 +80,8 @@ extension KeyService {
 
     private func usable(
         _ name: KeyName, _ action: String, _ call: Call, _ context: EncryptionContext
-    ) throws(AWSError) -> KeyRecord {
-        let key = try find(name, call, allowsAlias: true)
-        try allow(action, on: key, call, encryption: context)
+    ) async throws(AWSError) -> KeyRecord {
+        let key = try await target(name, action, call, allowsAlias: true, encryption: context)
         try key.checkUsable()
         return key
     }
@@ -84,14 +89,14 @@ extension KeyService {
     /// The key that a ciphertext was made with, which must be the one that the caller names, if any.
     private func source(
         _ bytes: [UInt8], named name: KeyName?, _ action: String, _ call: Call, _ context: EncryptionContext
-    ) throws(AWSError) -> (KeyRecord, CiphertextBlob) {
+    ) async throws(AWSError) -> (KeyRecord, CiphertextBlob) {
         var named: KeyRecord?
         if let name { named = try find(name, call, allowsAlias: true) }
         guard let blob = CiphertextBlob(bytes) else { throw .invalidCiphertext }
         let found = table.read { $0.keys[blob.keyID] }
         if let named, named.id != found?.id { throw .incorrectKey }
         guard let key = found, key.region == call.region else { throw .unreachableCiphertext }
-        try allow(action, on: key, call, encryption: context)
+        try await allow(action, on: key, call, encryption: context)
         try key.checkUsable()
         return (key, blob)
     }
@@ -161,7 +166,7 @@ extension KeyService {
             "GenerateDataKey", parameters, use,
             resource: { () throws(AWSError) in try find(try KeyName(name), use.call, allowsAlias: true) }
         ) { key throws(AWSError) in
-            try allow("GenerateDataKey", on: key, use, encryption: context)
+            try await allow("GenerateDataKey", on: key, use, encryption: context)
             try key.checkUsable()
             let plaintext = randomBytes(Self.materialBytes)
             let (blob, _) = try await seal(plaintext, under: key, context)
@@ -189,7 +194,7 @@ extension KeyService {
             }
         ) { key throws(AWSError) in
             guard let blob else { throw .invalidCiphertext }
-            try allow("Decrypt", on: key, use, encryption: context)
+            try await allow("Decrypt", on: key, use, encryption: context)
             try key.checkUsable()
             return try await open(blob, under: key, context).plaintext
         }

@@ -20,8 +20,13 @@ package final class KeyService: Sendable {
     /// What clients can call.
     package static let operations: [Operation<KeyService>] = making + managing + using + guarding
 
-    private static let recorded = OperationTraits(recordsResources: true)
-    private static let silent = OperationTraits(recordsAnswer: false, recordsResources: true)
+    // A key's policy and grants decide as well, and the key is known only once its name is looked up: these operations ask
+    // for the decision themselves.
+    private static let recorded = OperationTraits(recordsResources: true, authorization: .operation)
+    private static let silent = OperationTraits(
+        recordsAnswer: false, recordsResources: true, authorization: .operation)
+    /// The right to an alias comes from the caller's own policies, and is asked at the door.
+    private static let ofAlias = OperationTraits(recordsAnswer: false, recordsResources: true)
 
     private static let making: [Operation<KeyService>] = [
         Operation(
@@ -36,13 +41,13 @@ package final class KeyService: Sendable {
             "UpdateKeyDescription", .write, silent, on: key("KeyId"),
             recorded: KeyRecording.members("KeyId", "Description"), perform: KeyService.updateKeyDescription),
         Operation(
-            "CreateAlias", .write, silent, on: alias(withTarget: true),
+            "CreateAlias", .write, ofAlias, on: alias(withTarget: true),
             recorded: KeyRecording.members("AliasName", "TargetKeyId"), perform: KeyService.createAlias),
         Operation(
-            "UpdateAlias", .write, silent, on: alias(withTarget: true),
+            "UpdateAlias", .write, ofAlias, on: alias(withTarget: true),
             recorded: KeyRecording.members("AliasName", "TargetKeyId"), perform: KeyService.updateAlias),
         Operation(
-            "DeleteAlias", .write, silent, on: alias(withTarget: false), recorded: KeyRecording.members("AliasName"),
+            "DeleteAlias", .write, ofAlias, on: alias(withTarget: false), recorded: KeyRecording.members("AliasName"),
             perform: KeyService.deleteAlias),
         Operation(
             "ListAliases", .read, recorded: KeyRecording.members("KeyId", "Limit", "Marker"),
@@ -100,7 +105,7 @@ package final class KeyService: Sendable {
             recorded: KeyRecording.use("KeyId", "EncryptionContext", "DryRun", algorithms: ["EncryptionAlgorithm"]),
             perform: KeyService.decrypt),
         Operation(
-            "ReEncrypt", .read, OperationTraits(iamAction: "ReEncryptFrom", recordsResources: true),
+            "ReEncrypt", .read, recorded,
             on: { service, request, call in
                 ciphertext("SourceKeyId")(service, request, call) + key("DestinationKeyId")(service, request, call)
             },
@@ -157,15 +162,17 @@ package final class KeyService: Sendable {
     let clock: Clock
     let randomBytes: @Sendable (Int) -> [UInt8]
     let record: Record
+    let decide: KeyDecision
 
     /// Makes an event durable that no client's call stands behind.
     package typealias Record = @Sendable (KeyEvent) async throws(AWSError) -> Void
 
     private init(
         _ table: KeyTable, vault: any KeyVault, clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], record: @escaping Record
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], decide: @escaping KeyDecision, record: @escaping Record
     ) {
         self.table = table
+        self.decide = decide
         self.vault = vault
         self.clock = clock
         self.randomBytes = randomBytes
@@ -177,13 +184,15 @@ package final class KeyService: Sendable {
     /// - Parameters:
     ///   - vault: seals the material of keys.
     ///   - randomBytes: a source fit for keys.
+    ///   - decide: knows the callers' own policies.
     ///   - record: takes the events of other services' uses, of rotations and deletions.
     package static func open(
         catalog: Catalog, vault: any KeyVault, clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], record: @escaping Record
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], decide: @escaping KeyDecision, record: @escaping Record
     ) async throws(AWSError) -> KeyService {
         KeyService(
-            try await KeyTable.open(catalog), vault: vault, clock: clock, randomBytes: randomBytes, record: record)
+            try await KeyTable.open(catalog), vault: vault, clock: clock, randomBytes: randomBytes, decide: decide,
+            record: record)
     }
 
     /// The service with its operations bound to this object.
@@ -224,7 +233,9 @@ extension KeyService {
                 withTarget
                 ? request.parameters["TargetKeyId"]?.asString
                 : service.table.read { $0.aliases[arn]?.target }
-            return [alias] + (target.flatMap { service.reference($0, call) }.map { [$0] } ?? [])
+            var key = target.flatMap { service.reference($0, call) }
+            key?.isOnlyShown = true
+            return [alias] + (key.map { [$0] } ?? [])
         }
     }
 
@@ -268,7 +279,7 @@ extension KeyService {
         _ name: KeyName, _ call: Call, action: String,
         _ body: @escaping @Sendable (inout KeyRecord) throws(AWSError) -> Void
     ) async throws(AWSError) -> KeyRecord {
-        try allow(action, on: try find(name, call), call)
+        _ = try await target(name, action, call)
         return try await table.change { content throws(AWSError) in
             var key = try content.find(name, account: call.accountID, region: call.region, allowsAlias: false)
             try body(&key)

@@ -186,6 +186,13 @@ struct PageInput: OperationInput {
 /// A key, and a page of what belongs to it.
 struct KeyPageInput: OperationInput {
     let key: KeyName?
+    /// The key, where the operation needs one.
+    var required: KeyName {
+        get throws(AWSError) {
+            guard let key else { throw .missingMember("KeyId") }
+            return key
+        }
+    }
     let page: PageRequest
     let includesMaterials: Bool
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+internal import Keys
 package import Policies
 internal import Synchronization
 
@@ -58,10 +59,17 @@ package struct ServicePutHeaders: Sendable, Equatable {
     package var acl: String?
     /// User metadata, names without `x-amz-meta-`, in lower case.
     package var metadata: [WireHeader]
+    /// The ARN of the key of KMS under which it is encrypted; nil: under the store's key, whatever the bucket's default.
+    package var keyARN: String?
+    /// Pairs that are bound to the data key besides S3's own.
+    package var encryptionContext: [String: String]
 
     package init(
-        contentType: String, contentEncoding: String? = nil, acl: String? = nil, metadata: [WireHeader] = []
+        contentType: String, contentEncoding: String? = nil, acl: String? = nil, metadata: [WireHeader] = [],
+        keyARN: String? = nil, encryptionContext: [String: String] = [:]
     ) {
+        self.keyARN = keyARN
+        self.encryptionContext = encryptionContext
         self.contentType = contentType
         self.contentEncoding = contentEncoding
         self.acl = acl
@@ -128,14 +136,16 @@ extension ObjectService {
                 decision.message(caller: service.principal, resource: "\"arn:aws:s3:::\(name)/\(key)\""))
         }
         let checkedKey = try ObjectPlace.checked(key)
-        var intake = ObjectIntake(files, demand: ChecksumDemand())
+        let dataKey = try await makeKey(headers, bucket: name, key: checkedKey, service)
+        var intake = ObjectIntake(files, demand: ChecksumDemand(), key: dataKey.dataKey)
         let record: ObjectRecord
         do throws(AWSError) {
             try await intake.take(PutObjectInput.Body.bytes(body))
             let taken = try await intake.finish()
             var stored = [WireHeader("content-type", headers.contentType)]
             if let encoding = headers.contentEncoding { stored.append(WireHeader("content-encoding", encoding)) }
-            record = NewObject(headers: stored, metadata: headers.metadata).record(file: intake.file.id, taken, now)
+            record = NewObject(headers: stored, metadata: headers.metadata)
+                .record(file: intake.file.id, taken, dataKey, etag: randomETag(), now)
         } catch {
             await intake.abandon()
             throw error
@@ -143,5 +153,21 @@ extension ObjectService {
         try await commit(
             record, in: name, key: checkedKey, on: WriteConditions(), file: intake.file, as: .createdByPut,
             NotificationCause(service: service.principal))
+    }
+
+    private func makeKey(
+        _ headers: ServicePutHeaders, bucket name: String, key: String, _ service: ServicePut
+    ) async throws(AWSError) -> NewObjectKey {
+        guard let keyARN = headers.keyARN else { return NewObjectKey() }
+        guard let bucket = buckets[name] else { throw .noSuchBucket(name) }
+        // Its events have no request behind them, so they have no id of one.
+        let call = Call(
+            caller: .service(service.principal), accountID: service.sourceAccount, region: bucket.region, time: clock(),
+            requestID: "", eventID: "", sourceAddress: service.principal, userAgent: service.principal,
+            isSecureTransport: true)
+        return try await makeKey(
+            KMSDemand(keyName: keyARN, context: headers.encryptionContext), bucket: bucket, key: key,
+            by: .service(
+                KeyUse(call: call, sourceARN: service.sourceARN, sourceAccount: service.sourceAccount)))
     }
 }

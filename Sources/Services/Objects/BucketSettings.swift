@@ -4,10 +4,10 @@
 //
 //     {"versioning":"Enabled","tags":[["KEY","VALUE"],...],"publicAccessBlock":[true,true,true,true],
 //      "ownership":"BucketOwnerEnforced","acl":"private","objectLock":{"mode":"GOVERNANCE","days":30},
-//      "lifecycle":[...],"notifications":[...]}
+//      "lifecycle":[...],"notifications":[...],"encryption":{...}}
 //
 // What is not configured is absent. The four flags are BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy and
-// RestrictPublicBuckets.
+// RestrictPublicBuckets. `encryption` is described in BucketEncryption.swift.
 
 internal import AWSWire
 
@@ -26,6 +26,8 @@ struct BucketSettings: Sendable, Equatable {
     var objectLock: ObjectLockSetting?
     var lifecycle: LifecycleConfiguration?
     var notifications: NotificationConfiguration?
+    /// Nil: new objects are encrypted under the store's key.
+    var encryption: BucketEncryption?
 
     enum Versioning: String, Sendable {
         case enabled = "Enabled"
@@ -72,6 +74,7 @@ extension BucketSettings {
         fields.append("objectLock", ifPresent: objectLock?.stored)
         fields.append("lifecycle", ifPresent: lifecycle?.stored)
         fields.append("notifications", ifPresent: notifications?.stored)
+        fields.append("encryption", ifPresent: encryption?.stored)
         return .structure(fields)
     }
 
@@ -106,6 +109,10 @@ extension BucketSettings {
         if let list = fields["notifications"] {
             guard let configuration = NotificationConfiguration(stored: list) else { return nil }
             notifications = configuration
+        }
+        if let stored = fields["encryption"] {
+            guard let value = BucketEncryption(stored: stored) else { return nil }
+            encryption = value
         }
         if let text = fields["ownership"]?.asString {
             guard let value = Ownership(rawValue: text) else { return nil }

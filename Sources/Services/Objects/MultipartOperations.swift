@@ -44,15 +44,18 @@ extension ObjectService {
         let bucket = try bucket(input.place.place, call)
         try bucket.settings.checkACL(input.acl)
         try check(input.object.lock, of: bucket, isChecked: true)
+        let key = try await makeKey(input.encryption, bucket: bucket, key: input.place.key, call)
+        var object = input.object.record(at: now)
+        object.encryption = key.encryption
         let upload = MultipartUpload(
-            id: MultipartUpload.makeID(at: clock(), random: randomBytes(24)), object: input.object.record(at: now),
+            id: MultipartUpload.makeID(at: clock(), random: randomBytes(24)), object: object,
             algorithm: input.algorithm, isComposite: input.isComposite)
         let place = MultipartUpload.key(bucket.name, input.place.key, upload.id)
         try await catalog.write { (transaction) throws(AWSError) in
             _ = try transaction.bucket(bucket.name)
             try transaction.put(place, upload.document)
         }
-        var headers = [ObjectRecord.encryptionHeader]
+        var headers = key.headers
         if let algorithm = upload.algorithm {
             headers.append(WireHeader("x-amz-checksum-algorithm", algorithm.rawValue))
             headers.append(WireHeader("x-amz-checksum-type", upload.type))
@@ -76,10 +79,13 @@ extension ObjectService {
                     + "checksum Type: \(named.rawValue.lowercased())")
         }
         let body = input.body
+        let key = try await openKey(
+            of: upload.object.encryption, bucket: bucket, customerKey: input.customerKey, isPart: true, call)
         let part = try await store(
-            input.place, input.number, in: bucket, upload, demand: input.checksum
+            input.place, input.number, in: bucket, upload, demand: input.checksum, key: key
         ) { (intake) throws(AWSError) in try await intake.take(body) }
-        var headers = [WireHeader("etag", "\"\(part.md5)\""), ObjectRecord.encryptionHeader]
+        var headers = [WireHeader("etag", "\"\(part.md5)\"")]
+        headers.append(contentsOf: upload.object.encryption.headers(input.customerKey))
         if upload.algorithm != nil || input.checksum.named == upload.partAlgorithm {
             headers.append(WireHeader(upload.partAlgorithm.headerName, part.checksum))
         } else if let named = input.checksum.named, let value = input.checksum.expected {
@@ -95,8 +101,11 @@ extension ObjectService {
         guard range.upperBound - range.lowerBound <= Limits.objectBytes else {
             throw .entityTooLarge(proposed: range.upperBound - range.lowerBound, limit: Limits.objectBytes)
         }
+        let key = try await openKey(
+            of: upload.object.encryption, bucket: bucket, customerKey: input.customerKey, isPart: true, call)
         let part = try await store(
-            input.place, input.number, in: bucket, upload, demand: ChecksumDemand(algorithm: upload.partAlgorithm)
+            input.place, input.number, in: bucket, upload, demand: ChecksumDemand(algorithm: upload.partAlgorithm),
+            key: key
         ) { (intake) throws(AWSError) in try await intake.take(range, of: reader) }
         var document: WireStructure = [
             "ETag": .string("\"\(part.md5)\""), "LastModified": .timestamp(part.modified),
@@ -104,7 +113,7 @@ extension ObjectService {
         if let algorithm = upload.algorithm {
             document.append("Checksum\(algorithm.rawValue)", .string(part.checksum))
         }
-        var headers = [ObjectRecord.encryptionHeader]
+        var headers = upload.object.encryption.headers(input.customerKey)
         if buckets[input.source.bucket]?.settings.versioning != nil {
             headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))
         }
@@ -124,14 +133,16 @@ extension ObjectService {
     /// Takes a part's bytes into a file of its own and makes it the part of its number, in the place of an earlier one.
     private func store(
         _ place: UploadPlace, _ number: Int, in bucket: BucketRecord, _ upload: MultipartUpload,
-        demand: ChecksumDemand, _ take: (inout ObjectIntake) async throws(AWSError) -> Void
+        demand: ChecksumDemand, key: ObjectDataKey?, _ take: (inout ObjectIntake) async throws(AWSError) -> Void
     ) async throws(AWSError) -> UploadedPart {
-        var intake = ObjectIntake(files, demand: demand, stored: upload.partAlgorithm)
+        var intake = ObjectIntake(files, demand: demand, key: key, stored: upload.partAlgorithm)
         let file = intake.file
         let part: UploadedPart
         do throws(AWSError) {
             try await take(&intake)
-            part = UploadedPart(number: number, file: file.id, try await intake.finish(), now)
+            part = UploadedPart(
+                number: number, file: file.id, try await intake.finish(), upload.object.encryption,
+                etag: randomETag(), now)
         } catch {
             await intake.abandon()
             throw error
@@ -224,7 +235,7 @@ extension ObjectService {
             document.members.append(checksum.member)
             document.append("ChecksumType", .string(checksum.type))
         }
-        var headers = [ObjectRecord.encryptionHeader]
+        var headers = outcome.stored.encryption.headers(nil)
         if let version = outcome.stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         return ObjectAnswer(headers: headers, body: .xml(root: "CompleteMultipartUploadResult", document))
     }

@@ -29,6 +29,7 @@ struct CreateUploadInput: OperationInput {
     let acl: ObjectACL
     let algorithm: ObjectChecksum.Algorithm?
     let isComposite: Bool
+    let encryption: EncryptionDemand
 
     /// - Throws: `InvalidRequest` (400) for a type of checksum that the algorithm does not have.
     init(_ request: OperationRequest) throws(AWSError) {
@@ -37,6 +38,7 @@ struct CreateUploadInput: OperationInput {
         try fields.refuseUnbuilt()
         acl = try fields.objectACL()
         object = try NewObject(fields)
+        encryption = try fields.encryptionDemand()
         algorithm = try fields.checksumAlgorithm()
         let type = fields.nonEmpty("x-amz-checksum-type")
         guard let algorithm else {
@@ -81,10 +83,13 @@ struct UploadPartInput: OperationInput {
     let number: Int
     let checksum: ChecksumDemand
     let body: PutObjectInput.Body
+    let customerKey: CustomerKey?
 
     init(_ request: OperationRequest) throws(AWSError) {
         let fields = RequestHeaders(request.http)
         try fields.refuseUnbuilt()
+        try fields.refuseEncryptionMethod()
+        customerKey = try fields.customerKey()
         place = try UploadPlace(request)
         number = try PartNumber.read(request)
         checksum = try ChecksumDemand(fields)
@@ -96,11 +101,14 @@ struct UploadPartCopyInput: OperationInput {
     let place: UploadPlace
     let number: Int
     let source: CopySource
+    let customerKey: CustomerKey?
     private let header: String?
 
     init(_ request: OperationRequest) throws(AWSError) {
         let fields = RequestHeaders(request.http)
         try fields.refuseUnbuilt()
+        try fields.refuseEncryptionMethod()
+        customerKey = try fields.customerKey()
         place = try UploadPlace(request)
         number = try PartNumber.read(request)
         source = try CopySource(fields)

@@ -91,7 +91,8 @@ struct UploadedPart: Sendable {
     var file: String
     var layout = ObjectBlocks.layout
     var size: Int64
-    /// MD5 of the bytes, 32 hexadecimal digits, which is the part's entity tag.
+    /// The part's entity tag: the MD5 of the bytes, 32 hexadecimal digits; with a key of KMS or the customer's, random
+    /// ones.
     var md5: String
     /// Base 64, of the upload's `partAlgorithm`.
     var checksum: String
@@ -111,11 +112,15 @@ struct UploadedPart: Sendable {
         ]).json
     }
 
-    init(number: Int, file: String, _ taken: ObjectIntake.Taken, _ now: Timestamp) {
+    init(
+        number: Int, file: String, _ taken: ObjectIntake.Taken, _ encryption: ObjectEncryption, etag: String,
+        _ now: Timestamp
+    ) {
         self.number = number
         self.file = file
+        layout = encryption.layout
         size = taken.size
-        md5 = taken.etag
+        md5 = encryption.showsMD5 ? taken.etag : etag
         checksum = taken.checksum.value
         modified = now
     }

@@ -12,12 +12,18 @@
 // of the checksum (ObjectCipher of the room Keys), and after the last block the file's data key, sealed under the store's
 // key, and the number of its bytes (u16, big-endian). So each file brings along what opens it, whether it is an object or a
 // part of one.
+//
+// Layout 4 is encrypted likewise, but the data key is kept in the document of the object (ObjectEncryption.swift), under a key
+// of KMS or the customer's own. After the last block come four bytes, the CRC-32C, big-endian, of all that stands before
+// them in the file, so that a check of the disk needs no key.
 
 internal import AWSWire
 
 enum ObjectBlocks {
-    /// What is written today: encrypted.
+    /// What is written today: encrypted, and the file has the sealed data key.
     static let layout = 3
+    /// Encrypted under a data key that the object's document has.
+    static let keyedLayout = 4
     static let checkedLayout = 2
     static let bareLayout = 1
     /// The most bytes that a sealed data key may have.

@@ -119,11 +119,16 @@ final class ObjectFiles: Sendable {
     // MARK: Writing
 
     /// Chooses the name of a new file and holds it until `release`.
-    func newFile() -> ObjectFile {
+    ///
+    /// - Parameter key: the object's data key, where the file is not to bring its own along.
+    func newFile(_ key: ObjectDataKey?) -> ObjectFile {
         let id = hexadecimal(randomBytes(16))
         pending.withLock { _ = $0.insert(id) }
-        let lane = turn.add(1, ordering: .relaxed).newValue
-        return ObjectFile(id: id, lane: Int(UInt(bitPattern: lane) % UInt(queues.count)))
+        let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
+        guard let key else { return ObjectFile(id: id, lane: lane) }
+        let file = ObjectFile(id: id, lane: lane, layout: ObjectBlocks.keyedLayout)
+        file.adopt(key)
+        return file
     }
 
     /// Creates the file where it is not open yet, and writes a piece: whole blocks, at an offset between blocks.
@@ -145,8 +150,10 @@ final class ObjectFiles: Sendable {
             guard let key = file.key else {
                 throw ObjectFileError(step: .writeFile, path: incoming, number: ObjectFileError.locked)
             }
+            let trailer =
+                file.layout == ObjectBlocks.keyedLayout ? file.checksum : ObjectBlocks.trailer(key.sealed)
             try self.writeAll(
-                ObjectBlocks.trailer(key.sealed), at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
+                trailer, at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
             try self.check(.flushFile, incoming)
             guard fdatasync(file.descriptor) == 0 else { throw self.failure(.flushFile, incoming) }
             file.close()
@@ -204,6 +211,7 @@ final class ObjectFiles: Sendable {
         guard let sealed = file.key?.cipher.seal(piece, first: first) else {
             throw ObjectFileError(step: .writeFile, path: path, number: ObjectFileError.locked)
         }
+        if file.layout == ObjectBlocks.keyedLayout { file.addToChecksum(sealed) }
         try writeAll(sealed, at: ObjectCipher.position(ofBlock: first), to: file)
     }
 
@@ -225,9 +233,12 @@ final class ObjectFiles: Sendable {
     /// Gives a new file its data key.
     private func makeKey(of file: ObjectFile) async throws(ObjectFileError) {
         guard file.key == nil else { return }
+        guard file.layout == ObjectBlocks.layout else {
+            throw ObjectFileError(step: .writeFile, path: incomingPath(file.id), number: ObjectFileError.locked)
+        }
         do throws(AWSError) {
             let (cipher, sealed) = try await keys.makeStoreKey(file: file.id)
-            file.adopt(FileKey(cipher: cipher, sealed: sealed.bytes))
+            file.adopt(FileKey(cipher: cipher, sealed: sealed))
         } catch {
             throw ObjectFileError(step: .writeFile, path: incomingPath(file.id), number: ObjectFileError.locked)
         }
@@ -259,8 +270,12 @@ final class ObjectFiles: Sendable {
 
     /// Opens a file; it can be read to its end even if it is replaced meanwhile.
     ///
-    /// - Parameter size: the bytes of the object or part that it holds.
-    func open(_ id: String, layout: Int, size: Int64) async throws(ObjectFileError) -> ObjectFile {
+    /// - Parameters:
+    ///   - size: the bytes of the object or part that it holds.
+    ///   - key: the object's data key, where the file does not have it.
+    func open(
+        _ id: String, layout: Int, size: Int64, key: ObjectDataKey?
+    ) async throws(ObjectFileError) -> ObjectFile {
         let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
         let file = try await run(lane) { () throws(ObjectFileError) in
             let path = self.path(id)
@@ -271,7 +286,15 @@ final class ObjectFiles: Sendable {
             file.adopt(descriptor)
             return file
         }
-        if layout == ObjectBlocks.layout { try await openKey(of: file) }
+        switch layout {
+        case ObjectBlocks.layout: try await openKey(of: file)
+        case ObjectBlocks.keyedLayout:
+            if let key { file.adopt(key) }
+            guard file.key != nil else {
+                throw ObjectFileError(step: .readFile, path: path(id), number: ObjectFileError.locked)
+            }
+        default: break
+        }
         return file
     }
 
@@ -340,7 +363,7 @@ final class ObjectFiles: Sendable {
     }
 
     /// Bytes as they lie in the file.
-    private func bytes(of file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer {
+    func bytes(of file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer {
         var buffer = ByteBufferAllocator().buffer(capacity: count)
         while buffer.readableBytes < count {
             let taken = buffer.readableBytes
@@ -403,7 +426,7 @@ final class ObjectFiles: Sendable {
     // MARK: Details
 
     private func folder(_ id: String) -> String { directory + "/" + id.prefix(2) }
-    private func path(_ id: String) -> String { folder(id) + "/" + id }
+    func path(_ id: String) -> String { folder(id) + "/" + id }
     private func incomingPath(_ id: String) -> String { directory + "/incoming/" + id }
 
     private func flushFolder(_ path: String) throws(ObjectFileError) {
@@ -414,15 +437,15 @@ final class ObjectFiles: Sendable {
         guard fsync(descriptor) == 0 else { throw failure(.flushFolder, path) }
     }
 
-    private func check(_ step: FileStep, _ path: String) throws(ObjectFileError) {
+    func check(_ step: FileStep, _ path: String) throws(ObjectFileError) {
         if let number = fault(step) { throw ObjectFileError(step: step, path: path, number: number) }
     }
 
-    private func failure(_ step: FileStep, _ path: String) -> ObjectFileError {
+    func failure(_ step: FileStep, _ path: String) -> ObjectFileError {
         ObjectFileError(step: step, path: path, number: errno)
     }
 
-    private func run<Value: Sendable>(
+    func run<Value: Sendable>(
         _ lane: Int, _ body: @escaping @Sendable () throws(ObjectFileError) -> Value
     ) async throws(ObjectFileError) -> Value {
         let result: Result<Value, ObjectFileError> = await withCheckedContinuation { continuation in
@@ -430,49 +453,6 @@ final class ObjectFiles: Sendable {
         }
         return try result.get()
     }
-}
-
-/// A file of the store: its name, the queue it is used on, and its descriptor, closed with the last reference.
-final class ObjectFile: Sendable {
-    let id: String
-    let lane: Int
-    /// See ObjectBlocks.swift.
-    let layout: Int
-    /// Bytes of the object or part, known where the file was opened for reading.
-    let size: Int64
-    private let number = Atomic<Int32>(-1)
-    private let ownKey = Mutex<FileKey?>(nil)
-
-    init(id: String, lane: Int, layout: Int = ObjectBlocks.layout, size: Int64 = 0) {
-        self.id = id
-        self.lane = lane
-        self.layout = layout
-        self.size = size
-    }
-
-    deinit { close() }
-
-    /// Negative while the file is not open.
-    var descriptor: Int32 { number.load(ordering: .acquiring) }
-
-    /// Of an encrypted file; nil before it is made or opened.
-    var key: FileKey? { ownKey.withLock { $0 } }
-
-    func adopt(_ key: FileKey) { ownKey.withLock { $0 = key } }
-
-    func adopt(_ descriptor: Int32) { number.store(descriptor, ordering: .releasing) }
-
-    func close() {
-        let open = number.exchange(-1, ordering: .acquiringAndReleasing)
-        if open >= 0 { Glibc.close(open) }
-    }
-}
-
-/// The data key of an encrypted file.
-struct FileKey: Sendable {
-    let cipher: ObjectCipher
-    /// As it lies in the file.
-    let sealed: [UInt8]
 }
 
 /// Lower-case hexadecimal digits.

@@ -114,11 +114,16 @@ struct ObjectIntake {
     /// Where another algorithm than the client's is stored.
     private var stored: ObjectChecksum?
 
-    /// - Parameter algorithm: what is stored, where that is not what the client demands.
-    init(_ files: ObjectFiles, demand: ChecksumDemand, stored algorithm: ObjectChecksum.Algorithm? = nil) {
+    /// - Parameters:
+    ///   - key: the object's data key, where it has one of its own.
+    ///   - algorithm: what is stored, where that is not what the client demands.
+    init(
+        _ files: ObjectFiles, demand: ChecksumDemand, key: ObjectDataKey?,
+        stored algorithm: ObjectChecksum.Algorithm? = nil
+    ) {
         self.files = files
         self.demand = demand
-        file = files.newFile()
+        file = files.newFile(key)
         checksum = ObjectChecksum(demand.algorithm)
         if let algorithm, algorithm != demand.algorithm { stored = ObjectChecksum(algorithm) }
     }

@@ -40,12 +40,13 @@ extension ObjectService {
         let bucket = try bucket(input.place.place, call)
         try bucket.settings.checkACL(input.acl)
         try check(input.object.lock, of: bucket, isChecked: input.checksum.isGiven)
-        var intake = ObjectIntake(files, demand: input.checksum)
+        let key = try await makeKey(input.encryption, bucket: bucket, key: input.place.key, call)
+        var intake = ObjectIntake(files, demand: input.checksum, key: key.dataKey)
         let record: ObjectRecord
         do throws(AWSError) {
             try await intake.take(input.body)
             let taken = try await intake.finish()
-            record = input.object.record(file: intake.file.id, taken, now)
+            record = input.object.record(file: intake.file.id, taken, key, etag: randomETag(), now)
         } catch {
             await intake.abandon()
             throw error
@@ -53,13 +54,13 @@ extension ObjectService {
         let stored = try await commit(
             record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file,
             as: .createdByPut, NotificationCause(call))
-        return ObjectAnswer(headers: Self.putHeaders(stored))
+        return ObjectAnswer(headers: Self.putHeaders(stored, key))
     }
 
-    static func putHeaders(_ stored: ObjectRecord) -> [WireHeader] {
+    static func putHeaders(_ stored: ObjectRecord, _ key: NewObjectKey) -> [WireHeader] {
         var headers = [WireHeader("etag", stored.quotedETag)]
         if let checksum = stored.checksum { headers.append(contentsOf: checksum.headers) }
-        headers.append(contentsOf: stored.encryptionHeaders)
+        headers.append(contentsOf: key.headers)
         if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         return headers
     }
@@ -106,9 +107,10 @@ extension ObjectService {
     func getObject(_ input: GetObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
         let (record, reader, parts) = try await told(input.place.key, in: bucket, call) { () throws(AWSError) in
-            try await self.openObject(bucket.name, input.place.key, version: input.version)
+            try await self.openObject(
+                bucket.name, input.place.key, version: input.version, customerKey: input.customerKey, call
+            ) { (record) throws(AWSError) in try self.checkReadable(record) }
         }
-        try checkReadable(record)
         var answer = try readAnswer(input, record, parts: parts, bucket)
         guard answer.status != 304 else { return answer.head }
         let range = answer.range
@@ -141,6 +143,11 @@ extension ObjectService {
                 return (record, input.partNumber == nil ? [] : try snapshot.files(of: record))
             }
         }
+        // The checksum of an object under KMS is told to those alone who may open it; a customer's key is always needed.
+        let isKMS = if case .kms = record.encryption { true } else { false }
+        if !isKMS || (input.wantsChecksum && record.checksum != nil) || input.customerKey != nil {
+            _ = try await openKey(of: record.encryption, bucket: bucket, customerKey: input.customerKey, call)
+        }
         var answer = try readAnswer(input, record, parts: parts, bucket)
         guard answer.status != 304 else { return answer.head }
         let length = answer.range.upperBound - answer.range.lowerBound
@@ -163,15 +170,29 @@ extension ObjectService {
     }
 
     /// Finds an object and makes its files ready for reading. What is replaced between the two is looked up anew.
+    ///
+    /// - Parameters:
+    ///   - customerKey: what the request brought along.
+    ///   - check: sees the record before its key is asked for.
     func openObject(
-        _ name: String, _ key: String, version: String?
+        _ name: String, _ key: String, version: String?, customerKey: CustomerKey?, _ call: Call,
+        check: (ObjectRecord) throws(AWSError) -> Void
     ) async throws(AWSError) -> (ObjectRecord, ObjectReader, [ObjectParts.Part]) {
         guard let bucket = buckets[name] else { throw .noSuchBucket(name) }
         var missing: ObjectFileError?
+        var opened: (encryption: ObjectEncryption, key: ObjectDataKey?)?
         for _ in 0..<16 {
             let (record, parts) = try await catalog.read { (snapshot) throws(AWSError) in
                 let record = try snapshot.readableObject(bucket, key, version: version)
                 return (record, try snapshot.files(of: record))
+            }
+            try check(record)
+            let dataKey: ObjectDataKey?
+            if let opened, opened.encryption == record.encryption {
+                dataKey = opened.key
+            } else {
+                dataKey = try await openKey(of: record.encryption, bucket: bucket, customerKey: customerKey, call)
+                opened = (record.encryption, dataKey)
             }
             // Parts are opened one after another while others may replace the object: their files are pinned, and
             // pinned in time if the catalog still names them.
@@ -181,7 +202,7 @@ extension ObjectService {
                 files.pin(ids)
                 pinned = ids
             }
-            let unopened = ObjectReader(files, parts, first: nil, pinned: pinned)
+            let unopened = ObjectReader(files, parts, first: nil, pinned: pinned, key: dataKey)
             if let first = parts.first, parts.count > 1 {
                 let isNamed = try await catalog.read { (snapshot) throws(AWSError) in
                     try snapshot.get(ObjectRecord.fileKey(first.file)) != nil
@@ -191,8 +212,8 @@ extension ObjectService {
             }
             guard let only = parts.first else { return (record, unopened, parts) }
             do throws(ObjectFileError) {
-                let file = try await files.open(only.file, layout: only.layout, size: only.size)
-                return (record, ObjectReader(files, parts, first: file, pinned: []), parts)
+                let file = try await files.open(only.file, layout: only.layout, size: only.size, key: dataKey)
+                return (record, ObjectReader(files, parts, first: file, pinned: [], key: dataKey), parts)
             } catch {
                 guard error.isMissing, error.path != missing?.path else { throw AWSError(error) }
                 missing = error
@@ -205,6 +226,17 @@ extension ObjectService {
     func checkReadable(_ record: ObjectRecord) throws(AWSError) {
         guard record.storageClass.isArchive, record.restoredUntil.map({ $0 <= now }) ?? true else { return }
         throw .invalidObjectState(record.storageClass)
+    }
+
+    /// - Throws: `ObjectNotInActiveTierError` (403) for an archived source without a restored copy.
+    private func checkCopyable(_ record: ObjectRecord) throws(AWSError) {
+        do throws(AWSError) {
+            try checkReadable(record)
+        } catch {
+            var error = error
+            error.code = "ObjectNotInActiveTierError"
+            throw error
+        }
     }
 
     private struct ReadAnswer {
@@ -250,7 +282,7 @@ extension ObjectService {
         if input.partNumber != nil, record.partCount > 0 {
             headers.append(WireHeader("x-amz-mp-parts-count", String(record.partCount)))
         }
-        headers.append(contentsOf: record.encryptionHeaders)
+        headers.append(contentsOf: record.encryptionHeaders(input.customerKey))
         headers.append(contentsOf: stateHeaders(record))
         let isWhole = wanted == nil || wanted == 0..<record.size
         if input.wantsChecksum, isWhole, let checksum = record.checksum {
@@ -297,6 +329,7 @@ extension ObjectService {
         let changes =
             input.replacesMetadata || input.replacesTags || input.source.version != nil
             || input.storageClass.map { $0 != source.storageClass } ?? false
+            || input.encryption != .bucketDefault || !source.encryption.showsMD5
         if input.source.bucket == target.name, input.source.key == input.place.key, !changes {
             throw .invalidRequest(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -308,15 +341,17 @@ extension ObjectService {
                     + "\(Limits.objectBytes)")
         }
         let known = source.checksum.flatMap { ObjectChecksum.Algorithm(rawValue: $0.algorithm) }
-        var intake = ObjectIntake(files, demand: ChecksumDemand(algorithm: input.algorithm ?? known ?? .crc64nvme))
+        let key = try await makeKey(input.encryption, bucket: target, key: input.place.key, call)
+        var intake = ObjectIntake(
+            files, demand: ChecksumDemand(algorithm: input.algorithm ?? known ?? .crc64nvme), key: key.dataKey)
         var record: ObjectRecord
         do throws(AWSError) {
             try await intake.take(0..<source.size, of: reader)
             let taken = try await intake.finish()
-            guard source.partCount > 0 || taken.etag == source.etag else {
+            guard source.partCount > 0 || !source.encryption.showsMD5 || taken.etag == source.etag else {
                 throw AWSError.objectFault("object file \(source.file) is damaged: its MD5 is not its object's ETag")
             }
-            record = input.object.record(file: intake.file.id, taken, now)
+            record = input.object.record(file: intake.file.id, taken, key, etag: randomETag(), now)
         } catch {
             await intake.abandon()
             throw error
@@ -336,7 +371,7 @@ extension ObjectService {
             document.append("ChecksumType", .string(checksum.type))
             document.members.append(checksum.member)
         }
-        var headers = stored.encryptionHeaders
+        var headers = key.headers
         if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         if buckets[input.source.bucket]?.settings.versioning != nil {
             headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))
@@ -360,17 +395,14 @@ extension ObjectService {
         let reader: ObjectReader
         do throws(AWSError) {
             (record, reader, _) = try await told(source.key, in: origin, call) { () throws(AWSError) in
-                try await self.openObject(origin.name, source.key, version: source.version)
+                try await self.openObject(
+                    origin.name, source.key, version: source.version, customerKey: source.customerKey, call
+                ) { (record) throws(AWSError) in try self.checkCopyable(record) }
             }
         } catch {
             guard error.code == "MethodNotAllowed" else { throw error }
             throw .invalidRequest(
                 "The source of a copy request may not specifically refer to a delete marker by version id.")
-        }
-        if record.storageClass.isArchive, record.restoredUntil.map({ $0 <= now }) ?? true {
-            var error = AWSError.invalidObjectState(record.storageClass)
-            error.code = "ObjectNotInActiveTierError"
-            throw error
         }
         switch source.conditions.test(record) {
         case .holds: break

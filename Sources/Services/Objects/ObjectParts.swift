@@ -98,13 +98,18 @@ final class ObjectReader: Sendable {
     private let starts: [Int64]
     private let pinned: [String]
     private let current: FileInUse
+    private let key: ObjectDataKey?
     let size: Int64
 
     /// - Parameters:
     ///   - first: the file of the first part, open.
     ///   - pinned: files that are pinned and shall be let go with this reader.
-    init(_ files: ObjectFiles, _ parts: [ObjectParts.Part], first: ObjectFile?, pinned: [String]) {
+    ///   - key: the object's data key, where its files do not have one each.
+    init(
+        _ files: ObjectFiles, _ parts: [ObjectParts.Part], first: ObjectFile?, pinned: [String], key: ObjectDataKey?
+    ) {
         self.files = files
+        self.key = key
         self.parts = parts
         self.pinned = pinned
         var starts: [Int64] = []
@@ -138,7 +143,7 @@ final class ObjectReader: Sendable {
         if let open = current.file, open.id == part.file {
             file = open
         } else {
-            file = try await files.open(part.file, layout: part.layout, size: part.size)
+            file = try await files.open(part.file, layout: part.layout, size: part.size, key: key)
             current.file = file
         }
         return try await files.read(file, at: offset, count: Int(end - offset))

@@ -7,11 +7,11 @@
 //      "headers":{"content-type":"..."},"metadata":{"NAME":"VALUE"},
 //      "checksum":{"algorithm":"CRC64NVME","value":"BASE64","type":"COMPOSITE"},"parts":N,"version":"32 HEX","order":N,
 //      "marker":true,"noncurrent":MILLISECONDS,"tags":[["KEY","VALUE"],...],"class":"GLACIER",
-//      "lock":{"mode":"GOVERNANCE","until":MILLISECONDS,"hold":true},"restored":MILLISECONDS}
+//      "lock":{"mode":"GOVERNANCE","until":MILLISECONDS,"hold":true},"restored":MILLISECONDS,"encryption":{...}}
 //
 // Absent are: the checksum's type of a whole object; `parts` of an object that was put in one piece, else their count, and
 // the parts stand under ("object-parts", FILE); `version` of the version `null`; `order` 0; what is false or unset; the
-// class STANDARD. Format 1 had neither of these, and its files have layout 1 (ObjectBlocks.swift).
+// class STANDARD; the encryption under the store's key (else ObjectEncryption.swift, and the etag is no MD5). Format 1 had neither of these, and its files have layout 1 (ObjectBlocks.swift).
 //
 // The same transaction puts ("object-file", FILE) for each file, by which the sweep knows the files that are of use.
 
@@ -49,12 +49,16 @@ struct ObjectRecord: Sendable, Equatable {
     /// Until when a restored copy of an archived object may be read.
     var restoredUntil: Timestamp?
 
+    var encryption = ObjectEncryption.store
+
     /// Whether the bytes are encrypted on the disk.
     var isEncrypted: Bool { layout >= ObjectBlocks.layout }
     /// What clients are told of the encryption.
-    var encryptionHeaders: [WireHeader] { isEncrypted ? [Self.encryptionHeader] : [] }
-    /// What clients are told of every new object and part.
-    static let encryptionHeader = WireHeader("x-amz-server-side-encryption", "AES256")
+    ///
+    /// - Parameter customerKey: the key that the caller brought, where the object needs one.
+    func encryptionHeaders(_ customerKey: CustomerKey?) -> [WireHeader] {
+        isEncrypted ? encryption.headers(customerKey) : []
+    }
     var quotedETag: String { "\"\(etag)\"" }
     /// As clients see it.
     var versionText: String { version ?? "null" }
@@ -170,6 +174,10 @@ extension ObjectRecord {
             self.lock.legalHold = lock["hold"]?.asBool
         }
         restoredUntil = fields.time("restored")
+        if let stored = fields["encryption"] {
+            guard let encryption = ObjectEncryption(stored: stored) else { return nil }
+            self.encryption = encryption
+        }
     }
 
     var document: [UInt8] { WireValue.structure(fields).json }
@@ -204,6 +212,7 @@ extension ObjectRecord {
             fields.append("lock", .structure(stored))
         }
         fields.append("restored", ifPresent: restoredUntil.map { .integer($0.milliseconds) })
+        fields.append("encryption", ifPresent: encryption.stored)
         return fields
     }
 }

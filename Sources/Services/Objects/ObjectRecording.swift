@@ -6,6 +6,7 @@
 // documents as nested JSON under their root element's name.
 
 internal import AWSWire
+internal import Keys
 
 enum ObjectRecording {
     /// The request parameters of any call.
@@ -190,9 +191,20 @@ extension ObjectService {
         for name in ["prefix", "delimiter", "max-keys"] {
             if let value = request.http.queryValue(name) { keys.append(ConditionKey("s3:\(name)", value)) }
         }
-        for header in request.http.headers where header.name.hasPrefix("x-amz-") {
+        // Signed links carry such headers in the query.
+        let inQuery = request.http.query.map { WireHeader($0.name.lowercased(), $0.value) }
+            .filter { item in !request.http.headers.contains { $0.name == item.name } }
+        for header in request.http.headers + inQuery where header.name.hasPrefix("x-amz-") {
+            if header.name == "x-amz-server-side-encryption-aws-kms-key-id" {
+                // Policies name keys by their ARNs.
+                let arn = try? service.keys.usableKey(
+                    named: header.value, account: call.accountID, region: call.region)
+                keys.append(ConditionKey("s3:\(header.name)", arn ?? header.value))
+                continue
+            }
             guard !header.name.hasPrefix("x-amz-meta-"), !header.name.contains("customer-key"),
-                header.name != "x-amz-security-token"
+                header.name != "x-amz-security-token", header.name != "x-amz-signature",
+                header.name != "x-amz-credential"
             else { continue }
             keys.append(ConditionKey("s3:\(header.name)", header.value))
         }

@@ -40,8 +40,9 @@ package final class ObjectService: Sendable {
 
     /// All operations that are built.
     package static let operations: [Operation<ObjectService>] =
-        (bucketOperations + policyOperations + settingOperations + unconfiguredOperations + listingOperations
-        + nothingConfiguredOperations + notificationOperations + objectOperations + lockOperations + aclOperations
+        (bucketOperations + policyOperations + settingOperations + encryptionOperations + unconfiguredOperations
+        + listingOperations + nothingConfiguredOperations + notificationOperations + objectOperations + lockOperations
+        + aclOperations
         + taggingOperations
         + multipartOperations + restoreOperations + lifecycleOperations).map { declared in
             // S3's condition keys are the same for all of its operations.
@@ -52,6 +53,8 @@ package final class ObjectService: Sendable {
 
     let catalog: Catalog
     let files: ObjectFiles
+    let keys: KeyService
+    let bucketKeys = BucketKeys()
     let buckets: BucketTable
     let clock: Clock
     /// By their texts, so that a policy that was replaced is never found.
@@ -67,7 +70,7 @@ package final class ObjectService: Sendable {
     ///
     /// - Parameters:
     ///   - directory: the folder of object files.
-    ///   - keys: seals the data keys of objects.
+    ///   - keys: seals the data keys of objects, under the store's key or one of KMS.
     ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
     ///   - randomBytes: cryptographic randomness, for names of files, versions and uploads.
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
@@ -81,17 +84,18 @@ package final class ObjectService: Sendable {
         let files = try ObjectFiles(directory: directory, keys: keys, randomBytes: randomBytes, fault: fault)
         let buckets = try await BucketTable.load(from: catalog)
         return ObjectService(
-            catalog: catalog, files: files, buckets: buckets, clock: clock, randomBytes: randomBytes,
+            catalog: catalog, files: files, keys: keys, buckets: buckets, clock: clock, randomBytes: randomBytes,
             baseHosts: baseHosts, destinations: destinations)
     }
 
     private init(
-        catalog: Catalog, files: ObjectFiles, buckets: BucketTable, clock: @escaping Clock,
+        catalog: Catalog, files: ObjectFiles, keys: KeyService, buckets: BucketTable, clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], baseHosts: [String],
         destinations: [String: any NotificationDestination]
     ) {
         self.catalog = catalog
         self.files = files
+        self.keys = keys
         self.buckets = buckets
         self.clock = clock
         self.randomBytes = randomBytes
@@ -126,6 +130,9 @@ package final class ObjectService: Sendable {
     }
 
     // MARK: What all operations share
+
+    /// An entity tag that says nothing of the bytes: 32 hexadecimal digits.
+    func randomETag() -> String { hexadecimal(randomBytes(16)) }
 
     /// The present time as S3 keeps it: whole seconds, so that listings and headers agree.
     var now: Timestamp { Timestamp(seconds: clock().seconds) }

@@ -16,6 +16,7 @@ struct PutObjectInput: OperationInput {
     var conditions: WriteConditions
     var object: NewObject
     var acl: ObjectACL
+    var encryption: EncryptionDemand
 
     init(_ request: OperationRequest) throws(AWSError) {
         place = try ObjectPlace(request)
@@ -25,6 +26,7 @@ struct PutObjectInput: OperationInput {
         checksum = try ChecksumDemand(fields)
         conditions = try WriteConditions(fields)
         object = try NewObject(fields)
+        encryption = try fields.encryptionDemand()
         body = Body(request)
     }
 }
@@ -51,10 +53,17 @@ struct NewObject: Sendable {
     }
 
     /// The record of an object whose bytes lie in one file.
-    func record(file: String, _ taken: ObjectIntake.Taken, _ now: Timestamp) -> ObjectRecord {
+    ///
+    /// - Parameter etag: takes the place of the MD5, where that must not be told.
+    func record(
+        file: String, _ taken: ObjectIntake.Taken, _ key: NewObjectKey, etag: String, _ now: Timestamp
+    ) -> ObjectRecord {
+        let shownETag = key.encryption.showsMD5 ? taken.etag : etag
         var record = ObjectRecord(
-            file: file, size: taken.size, etag: taken.etag, modified: now, headers: headers, metadata: metadata,
+            file: file, size: taken.size, etag: shownETag, modified: now, headers: headers, metadata: metadata,
             checksum: taken.checksum)
+        record.encryption = key.encryption
+        record.layout = key.encryption.layout
         record.tags = tags
         record.storageClass = storageClass
         record.lock = lock
@@ -70,6 +79,7 @@ struct GetObjectInput: OperationInput {
     let ifRange: String?
     let partNumber: Int?
     let wantsChecksum: Bool
+    let customerKey: CustomerKey?
     let version: String?
     /// Headers that the client wants other than they are stored.
     let overrides: [WireHeader]
@@ -77,7 +87,8 @@ struct GetObjectInput: OperationInput {
     init(_ request: OperationRequest) throws(AWSError) {
         place = try ObjectPlace(request)
         let headers = RequestHeaders(request.http)
-        try headers.refuseEncryptionOfRead()
+        try headers.refuseEncryptionMethod()
+        customerKey = try headers.customerKey()
         version = headers.version
         conditions = ObjectConditions(reading: headers)
         range = request.http.header("range")
@@ -210,12 +221,14 @@ struct CopyObjectInput: OperationInput {
     let storageClass: StorageClass?
     let acl: ObjectACL
     let algorithm: ObjectChecksum.Algorithm?
+    let encryption: EncryptionDemand
 
     init(_ request: OperationRequest) throws(AWSError) {
         place = try ObjectPlace(request)
         let fields = RequestHeaders(request.http)
         try fields.refuseUnbuilt()
         acl = try fields.objectACL()
+        encryption = try fields.encryptionDemand()
         source = try CopySource(fields)
         write = try WriteConditions(fields)
         replacesMetadata = try Self.replaces(fields, "x-amz-metadata-directive", "Unknown metadata directive.")
@@ -242,6 +255,7 @@ struct CopySource: Sendable, Equatable {
     /// The account that the caller expects to own the source's bucket.
     var owner: String?
     var conditions: ObjectConditions
+    var customerKey: CustomerKey?
 
     /// `bucket/key`, percent-encoded, with or without a slash before it and a `versionId` after it.
     ///
@@ -250,6 +264,7 @@ struct CopySource: Sendable, Equatable {
         let header = fields.value("x-amz-copy-source") ?? ""
         owner = fields.value("x-amz-source-expected-bucket-owner")
         conditions = ObjectConditions(copying: fields)
+        customerKey = try fields.customerKey(ofSource: true)
         var text = header[...]
         if let mark = text.range(of: "?versionId=") {
             version = String(text[mark.upperBound...])

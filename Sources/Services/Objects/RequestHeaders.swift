@@ -22,7 +22,8 @@ struct RequestHeaders: Sendable {
         return value
     }
 
-    private var names: [String] {
+    /// The names of all headers, in lower case.
+    var names: [String] {
         http.headers.map(\.name) + http.query.map { $0.name.lowercased() }.filter { $0.hasPrefix("x-amz-") }
     }
 
@@ -31,14 +32,7 @@ struct RequestHeaders: Sendable {
     /// - Throws: `NotImplemented` (501).
     func refuseUnbuilt() throws(AWSError) {
         for name in names where name.hasPrefix("x-amz-") {
-            // Every object is encrypted under the store's key, so asking for that is asking for nothing more.
-            if name == "x-amz-server-side-encryption", value(name) == "AES256" { continue }
-            let isEncryption =
-                name.hasPrefix("x-amz-server-side-encryption")
-                || name.hasPrefix("x-amz-copy-source-server-side-encryption")
-            if isEncryption || Self.unbuilt.contains(name) {
-                throw .notImplemented(header: name)
-            }
+            if Self.unbuilt.contains(name) { throw .notImplemented(header: name) }
         }
     }
 
@@ -233,21 +227,6 @@ struct RequestHeaders: Sendable {
                 (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
                     || "!#$%&'*+-.^_`|~".utf8.contains(byte)
             }
-    }
-
-    // MARK: Reads
-
-    /// Refuses what a read may not carry: an encryption to write with, or a key for an object that has none.
-    ///
-    /// - Throws: `InvalidArgument` (400), `InvalidRequest` (400).
-    func refuseEncryptionOfRead() throws(AWSError) {
-        for name in names where name.hasPrefix("x-amz-server-side-encryption") {
-            guard name.hasPrefix("x-amz-server-side-encryption-customer-") else {
-                throw .invalidArgument(
-                    "\(name) header is not supported for this operation.", name: name, value: value(name))
-            }
-            throw .invalidRequest("The encryption parameters are not applicable to this object.")
-        }
     }
 }
 

@@ -75,14 +75,6 @@ extension ObjectService {
             .notConfigured(
                 "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", $0)
         },
-        unconfigured(
-            "GetBucketEncryption", "GetEncryptionConfiguration", "ServerSideEncryptionConfiguration",
-            [
-                "Rule": .structure([
-                    "ApplyServerSideEncryptionByDefault": .structure(["SSEAlgorithm": "AES256"]),
-                    "BucketKeyEnabled": "false",
-                ])
-            ]),
         missing("GetBucketReplication", "GetReplicationConfiguration") {
             .notConfigured(
                 "ReplicationConfigurationNotFoundError", "The replication configuration was not found", $0)

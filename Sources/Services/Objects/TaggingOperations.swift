@@ -62,6 +62,10 @@ extension ObjectService {
                 bucket, input.version.place.key, version: input.version.version)
             return (record, record.partCount > 0 ? try snapshot.files(of: record) : [])
         }
+        let isKMS = if case .kms = record.encryption { true } else { false }
+        if !isKMS || input.wants("Checksum") || input.customerKey != nil {
+            _ = try await openKey(of: record.encryption, bucket: bucket, customerKey: input.customerKey, call)
+        }
         var document = WireStructure()
         if input.wants("ETag") { document.append("ETag", .string(record.etag)) }
         if input.wants("Checksum"), let checksum = record.checksum {
@@ -118,12 +122,14 @@ struct AttributesInput: OperationInput {
     let version: VersionInput
     let marker: Int
     let limit: Int
+    let customerKey: CustomerKey?
     private let names: Set<String>
 
     /// - Throws: `InvalidArgument` (400) for no attribute, or one that does not exist.
     init(_ request: OperationRequest) throws(AWSError) {
         version = try VersionInput(request)
         let headers = RequestHeaders(request.http)
+        customerKey = try headers.customerKey()
         var names: Set<String> = []
         for header in request.http.headers where header.name == "x-amz-object-attributes" {
             for name in header.value.split(separator: ",").map(\.trimmed) where !name.isEmpty {
