@@ -299,6 +299,15 @@ private final class SimulatedFile: JournalFile {
         }
     }
 
+    func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError) {
+        do throws(JournalDeviceError) {
+            try writeAll(bytes, at: offset, path: path)
+        } catch {
+            throw .write(error)
+        }
+        do throws(JournalDeviceError) { try sync() } catch { throw .sync(error) }
+    }
+
     func allocate(_ bytes: UInt64) throws(JournalDeviceError) {
         let inode = inode
         try disk.call("allocate", path) { state in
