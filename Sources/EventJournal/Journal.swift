@@ -140,6 +140,17 @@ package final class Journal: Sendable {
         try core.read(from: from, bytesMax: bytesMax)
     }
 
+    /// Where to begin to read what was written at a time or after it.
+    ///
+    /// - Parameter time: milliseconds since 1970-01-01T00:00:00Z, by the clock given to `open`.
+    /// - Returns: number of the first entry whose block was written then or later, so that every entry before it was
+    ///   written earlier, however the clock went back and forth; `durableNumber` when there is none.
+    /// - Throws: `damaged`; `inputOutput`.
+    /// - Complexity: about 64 KiB read, at most; in segments that have lost their index, their headers once.
+    package func number(writtenAtOrAfter time: Int64) throws(JournalError) -> UInt64 {
+        try core.number(writtenAtOrAfter: time)
+    }
+
     /// Returns as soon as the entry with a number is durable.
     ///
     /// - Returns: `durableNumber`, greater than `from`.

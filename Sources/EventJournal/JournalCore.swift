@@ -383,6 +383,14 @@ final class JournalCore: Sendable {
         return try segment.read(from: from, durable: end, bytesMax: bytesMax)
     }
 
+    func number(writtenAtOrAfter time: Int64) throws(JournalError) -> UInt64 {
+        let end = durable.load(ordering: .acquiring)
+        for segment in segments.withLock({ $0 }) {
+            if let number = try segment.first(writtenAtOrAfter: time, durable: end) { return number }
+        }
+        return end
+    }
+
     func trim(before number: UInt64) throws(JournalError) {
         // The writer's lock keeps two trims and a new segment apart.
         try writer.withLock { _ throws(JournalError) in
@@ -393,7 +401,10 @@ final class JournalCore: Sendable {
             do throws(JournalDeviceError) {
                 try KeptMark.write(all[count].header.first, as: JournalFileNames.first, in: directory, device)
                 segments.withLock { $0.removeFirst(count) }
-                for segment in all[..<count] { try device.remove(segment.path) }
+                for segment in all[..<count] {
+                    try device.remove(segment.path)
+                    SegmentIndex.remove(segment.header.first, in: directory, device)
+                }
                 try device.syncDirectory(directory)
             } catch {
                 throw .device(error.isNoSpace ? .full : .inputOutput, error)

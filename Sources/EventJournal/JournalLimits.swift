@@ -32,7 +32,7 @@ package struct JournalLimits: Sendable {
     package var gatherWaitersMax = 512
     /// Bytes of segments, newest first, whose checksums are compared when the journal is opened. Older blocks are compared
     /// when they are read; the last segment is always compared.
-    package var verifiedAtOpenBytesMax: UInt64 = 1 << 30
+    package var verifiedAtOpenBytesMax: UInt64 = 256 << 20
 
     package init() {}
 }

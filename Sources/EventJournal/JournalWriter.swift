@@ -56,10 +56,9 @@ struct JournalWriter {
         try writeDurably(UnsafeRawBufferPointer(block))
         isMarked = false
         let first = tail.next
-        segment.note(first, at: tail.offset)
-        tail = JournalTail(
-            next: header.next, offset: tail.offset + header.stride(segment.header.alignment), chain: checksum)
-        segment.setEnd(tail.offset)
+        let end = tail.offset + header.stride(segment.header.alignment)
+        segment.noteWritten(header, at: tail.offset, end: end)
+        tail = JournalTail(next: header.next, offset: end, chain: checksum)
         return (first, begun)
     }
 
@@ -150,6 +149,7 @@ struct JournalWriter {
             if error.isNoSpace { throw .device(.full, error) }
             throw failed(error)
         }
+        segment.index(tail).save(in: directory, device)
         segment = begun.segment
         allocated = begun.allocated
         zeroed = 0
