@@ -7,8 +7,10 @@
 //   crc64nvme  8 bytes, polynomial 0xAD93D23594C93659 (NVM Express), likewise
 //   sha1       20 bytes, sha256 32 bytes
 //
-// CRCs go eight bytes at a time through eight tables ("slicing by 8", Kounavis and Berry, 2005).
+// CRC-32C is the processor's work where it can; the other CRCs go eight bytes at a time through eight tables ("slicing by
+// 8", Kounavis and Berry, 2005).
 
+internal import CCRC32C
 internal import Crypto
 
 /// An object's checksum, computed as its bytes flow.
@@ -45,6 +47,7 @@ package struct ObjectChecksum: Sendable {
 
     private enum State: Sendable {
         case crc32(UInt32)
+        /// Final, of the bytes so far; the other CRCs lack their final XOR.
         case crc32c(UInt32)
         case crc64nvme(UInt64)
         case sha1(Insecure.SHA1)
@@ -59,7 +62,7 @@ package struct ObjectChecksum: Sendable {
         state =
             switch algorithm {
             case .crc32: .crc32(.max)
-            case .crc32c: .crc32c(.max)
+            case .crc32c: .crc32c(0)
             case .crc64nvme: .crc64nvme(.max)
             case .sha1: .sha1(Insecure.SHA1())
             case .sha256: .sha256(SHA256())
@@ -69,7 +72,7 @@ package struct ObjectChecksum: Sendable {
     package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         switch state {
         case .crc32(let value): state = .crc32(CRCTables.crc32.update(value, bytes))
-        case .crc32c(let value): state = .crc32c(CRCTables.crc32c.update(value, bytes))
+        case .crc32c(let value): state = .crc32c(ccrc32c(value, bytes.baseAddress, bytes.count))
         case .crc64nvme(let value): state = .crc64nvme(CRCTables.crc64nvme.update(value, bytes))
         case .sha1(var hash):
             hash.update(bufferPointer: bytes)
@@ -85,7 +88,8 @@ package struct ObjectChecksum: Sendable {
     /// The value so far, big-endian.
     package var value: [UInt8] {
         switch state {
-        case .crc32(let value), .crc32c(let value): withUnsafeBytes(of: (~value).bigEndian) { Array($0) }
+        case .crc32(let value): withUnsafeBytes(of: (~value).bigEndian) { Array($0) }
+        case .crc32c(let value): withUnsafeBytes(of: value.bigEndian) { Array($0) }
         case .crc64nvme(let value): withUnsafeBytes(of: (~value).bigEndian) { Array($0) }
         case .sha1(let hash): Array(hash.finalize())
         case .sha256(let hash): Array(hash.finalize())
@@ -146,7 +150,6 @@ private struct CRCTables<Word: FixedWidthInteger & UnsignedInteger & Sendable>: 
 
 extension CRCTables where Word == UInt32 {
     static let crc32 = CRCTables(reflected: 0xEDB8_8320)
-    static let crc32c = CRCTables(reflected: 0x82F6_3B78)
 }
 
 extension CRCTables where Word == UInt64 {

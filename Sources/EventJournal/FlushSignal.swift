@@ -2,43 +2,64 @@
 
 import Glibc
 
-/// Wakes the flushing thread, which sleeps here when there is nothing to write.
+/// Wakes the flushing thread, which sleeps here when there is nothing to write. A wake that comes before the sleep is kept.
 ///
-/// @unchecked: a POSIX semaphore, made for use by several threads, at an address that never changes.
+/// @unchecked: the flag is guarded by the POSIX mutex; mutex, condition and flag stay at addresses that never change.
 final class FlushSignal: @unchecked Sendable {
-    private let semaphore: UnsafeMutablePointer<sem_t>
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var isAwake = false
 
     init() {
-        semaphore = .allocate(capacity: 1)
-        semaphore.initialize(to: sem_t())
-        sem_init(semaphore, 0, 0)
+        mutex.initialize(to: pthread_mutex_t())
+        pthread_mutex_init(mutex, nil)
+        condition.initialize(to: pthread_cond_t())
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
-        sem_destroy(semaphore)
-        semaphore.deallocate()
+        pthread_cond_destroy(condition)
+        condition.deallocate()
+        pthread_mutex_destroy(mutex)
+        mutex.deallocate()
     }
 
-    func wake() { sem_post(semaphore) }
+    func wake() {
+        pthread_mutex_lock(mutex)
+        isAwake = true
+        pthread_mutex_unlock(mutex)
+        pthread_cond_signal(condition)
+    }
 
     /// Sleeps until woken.
     func wait() {
-        while sem_wait(semaphore) != 0, errno == EINTR {}
+        pthread_mutex_lock(mutex)
+        while !isAwake { pthread_cond_wait(condition, mutex) }
+        isAwake = false
+        pthread_mutex_unlock(mutex)
     }
 
-    /// Sleeps until woken, or for a time; a jump of the clock may lengthen or shorten it.
+    /// Sleeps until woken, or for a time by the monotonic clock.
     ///
     /// - Returns: false when the time is over.
-    func wait(milliseconds: Int) -> Bool {
+    func wait(microseconds: Int64) -> Bool {
         var deadline = timespec()
-        clock_gettime(CLOCK_REALTIME, &deadline)
-        let nanoseconds = deadline.tv_nsec + milliseconds % 1000 * 1_000_000
-        deadline.tv_sec += milliseconds / 1000 + nanoseconds / 1_000_000_000
+        clock_gettime(CLOCK_MONOTONIC, &deadline)
+        let nanoseconds = deadline.tv_nsec + Int(microseconds % 1_000_000) * 1000
+        deadline.tv_sec += Int(microseconds / 1_000_000) + nanoseconds / 1_000_000_000
         deadline.tv_nsec = nanoseconds % 1_000_000_000
-        while sem_timedwait(semaphore, &deadline) != 0 {
-            if errno != EINTR { return false }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while !isAwake {
+            guard pthread_cond_timedwait(condition, mutex, &deadline) != ETIMEDOUT else { break }
         }
-        return true
+        let isWoken = isAwake
+        isAwake = false
+        return isWoken
     }
 
     /// Runs a body on a thread of its own.

@@ -28,16 +28,19 @@ package final class Journal: Sendable {
     ///
     /// - Parameters:
     ///   - clock: milliseconds since 1970-01-01T00:00:00Z, for the block headers.
+    ///   - answering: runs the body that resumes all who waited for a flush, for example so that each thread on which they
+    ///     go on is woken once.
     /// - Throws: `damaged`, `missing`, `unknownVersion`, `inputOutput`, with path, place, and remedy.
     package static func open(
         directory: String, device: any JournalDevice, limits: JournalLimits, clock: @escaping @Sendable () -> Int64,
-        flushing: Flushing = .byThread
+        flushing: Flushing = .byThread, answering: @escaping @Sendable (() -> Void) -> Void = { $0() }
     ) throws(JournalError) -> Journal {
         precondition(
             SegmentHeader.alignments.contains(limits.blockAlignment) && limits.blockAlignment.nonzeroBitCount == 1,
             "a block alignment is a power of two from 64 to 65536, not \(limits.blockAlignment)")
         let core = try JournalCore(
-            directory: directory, device: device, limits: limits, clock: clock, flushing: flushing)
+            directory: directory, device: device, limits: limits, clock: clock, flushing: flushing,
+            answering: answering)
         let journal = Journal(core)
         if flushing == .byThread {
             guard FlushSignal.thread({ core.run() }) else {
@@ -135,6 +138,17 @@ package final class Journal: Sendable {
     /// - Throws: `trimmed`; `damaged` when a checksum differs; `inputOutput`.
     package func read(from: UInt64, bytesMax: Int) throws(JournalError) -> JournalBatch {
         try core.read(from: from, bytesMax: bytesMax)
+    }
+
+    /// Where to begin to read what was written at a time or after it.
+    ///
+    /// - Parameter time: milliseconds since 1970-01-01T00:00:00Z, by the clock given to `open`.
+    /// - Returns: number of the first entry whose block was written then or later, so that every entry before it was
+    ///   written earlier, however the clock went back and forth; `durableNumber` when there is none.
+    /// - Throws: `damaged`; `inputOutput`.
+    /// - Complexity: about 64 KiB read, at most; in segments that have lost their index, their headers once.
+    package func number(writtenAtOrAfter time: Int64) throws(JournalError) -> UInt64 {
+        try core.number(writtenAtOrAfter: time)
     }
 
     /// Returns as soon as the entry with a number is durable.

@@ -12,10 +12,12 @@ final class JournalCore: Sendable {
         /// Oldest first; appends go into the last.
         var pending: [PendingBlock] = []
         var pendingBytes = 0
+        /// Callers that wait in `pending`.
+        var waiters = 0
         /// A buffer to use again.
         var spare: PendingBuffer?
-        /// The thread sleeps and must be woken.
-        var isIdle = false
+        /// The thread sleeps, and is woken when so many callers wait; nil while it is awake.
+        var wakesAt: Int?
         var isClosing = false
         var isClosed = false
         /// The journal went without a close: as after a kill, nothing more is written, for someone else may have it open.
@@ -31,6 +33,7 @@ final class JournalCore: Sendable {
     let durable: Atomic<UInt64>
     let bytesCutAtOpen: UInt64
     private let flushing: Journal.Flushing
+    private let answering: @Sendable (() -> Void) -> Void
     private let directory: String
     private let device: any JournalDevice
     private let state = Mutex(State())
@@ -43,7 +46,7 @@ final class JournalCore: Sendable {
 
     init(
         directory: String, device: any JournalDevice, limits: JournalLimits, clock: @escaping @Sendable () -> Int64,
-        flushing: Journal.Flushing
+        flushing: Journal.Flushing, answering: @escaping @Sendable (() -> Void) -> Void
     ) throws(JournalError) {
         let recovered = try JournalRecovery(directory: directory, device: device, limits: limits).run()
         var files = recovered.segments
@@ -69,6 +72,7 @@ final class JournalCore: Sendable {
         self.device = device
         self.limits = limits
         self.flushing = flushing
+        self.answering = answering
         bytesCutAtOpen = recovered.bytesCut
         durable = Atomic(tail.next)
         segments = Mutex(files)
@@ -138,8 +142,11 @@ final class JournalCore: Sendable {
                 PendingBlock.Waiter(continuation: continuation, index: state.pending[last].count))
             state.pending[last].count += count
             state.pendingBytes += payload
-            isWaking = state.isIdle
-            state.isIdle = false
+            state.waiters += 1
+            if let wakesAt = state.wakesAt, state.waiters >= wakesAt {
+                isWaking = true
+                state.wakesAt = nil
+            }
         }
         if let refusal {
             continuation.resume(returning: .failure(refusal))
@@ -153,23 +160,35 @@ final class JournalCore: Sendable {
     /// The thread's body: flushes until closed.
     func run() {
         var isMarkDue = limits.markDelayMilliseconds > 0
+        var pace = FlushPace(waitersMax: limits.gatherWaitersMax)
+        var ended = MonotonicTime.microseconds()
+        var last = FlushPace.Flush(carried: 0, arrived: 0, gathering: 0, flushing: 0)
         while true {
-            let started = MonotonicTime.microseconds()
-            if let waiters = flushNext() {
+            let isComplete = gather(pace.target, after: last)
+            let begun = MonotonicTime.microseconds()
+            if let (carried, arrived, flushed) = flushNext() {
                 isMarkDue = limits.markDelayMilliseconds > 0
-                gather(after: waiters, flush: MonotonicTime.microseconds() - started)
+                last = FlushPace.Flush(
+                    carried: carried, arrived: arrived, gathering: begun - ended, flushing: flushed - begun)
+                ended = flushed
+                if carried >= limits.gatherWaitersMin {
+                    pace.note(last, isComplete: isComplete)
+                } else {
+                    pace = FlushPace(waitersMax: limits.gatherWaitersMax)
+                }
                 continue
             }
             let (isSleeping, isClosing) = state.withLock { state -> (Bool, Bool) in
                 guard state.pending.isEmpty else { return (false, false) }
                 guard !state.isClosing else { return (false, true) }
-                state.isIdle = true
+                state.wakesAt = 1
                 return (true, false)
             }
             if isClosing { return finish() }
             guard isSleeping else { continue }
+            last.carried = 0
             if isMarkDue {
-                if !signal.wait(milliseconds: limits.markDelayMilliseconds) {
+                if !signal.wait(microseconds: Int64(limits.markDelayMilliseconds) * 1000) {
                     isMarkDue = false
                     mark()
                 }
@@ -179,25 +198,45 @@ final class JournalCore: Sendable {
         }
     }
 
-    /// Lets callers gather before the next flush.
+    /// Lets callers gather before the next flush, where several shared the last one, so that the next are sure to come.
+    /// Alone, a caller never waits.
     ///
-    /// A flush costs the processor tens of microseconds in the kernel, whatever it carries. Where several callers shared the
-    /// last one, the next are sure to come, and a pause as long as a few flushes makes fewer and fuller ones of them; alone,
-    /// a caller never waits, and where many wait already there is nothing to gain.
-    private func gather(after waiters: Int, flush microseconds: Int64) {
-        guard waiters >= limits.gatherWaitersMin, limits.gatherMicrosecondsMax > 0 else { return }
-        let waiting = state.withLock { $0.isClosing ? Int.max : $0.pending.reduce(0) { $0 + $1.waiters.count } }
-        guard waiting < limits.gatherWaitersMax else { return }
-        usleep(UInt32(min(microseconds * 6, Int64(limits.gatherMicrosecondsMax))))
+    /// - Returns: false when the time was over before `target` callers waited.
+    private func gather(_ target: Int, after last: FlushPace.Flush) -> Bool {
+        let longest = min(
+            Int64(limits.gatherMicrosecondsMax), last.flushing * Int64(limits.gatherFlushesMax))
+        guard last.carried >= limits.gatherWaitersMin, longest > 0 else { return true }
+        let deadline = MonotonicTime.microseconds() + longest
+        while true {
+            let isComplete = state.withLock { state in
+                // More than one block waits when the last is full.
+                state.wakesAt = nil
+                if state.isClosing || state.waiters >= target || state.pending.count > 1 { return true }
+                state.wakesAt = target
+                return false
+            }
+            if isComplete { return true }
+            let left = deadline - MonotonicTime.microseconds()
+            guard left > 0, signal.wait(microseconds: left) else { break }
+        }
+        return state.withLock { state in
+            state.wakesAt = nil
+            return state.waiters >= target
+        }
     }
 
     /// Takes the oldest pending block, writes and flushes it, and answers those who wait.
     ///
-    /// - Returns: how many waited for it; nil when nothing was pending.
-    func flushNext() -> Int? {
+    /// - Returns: how many waited for it, how many came meanwhile, and when it was flushed (microseconds of the monotonic
+    ///   clock); nil when nothing was pending.
+    @discardableResult
+    func flushNext() -> (carried: Int, arrived: Int, flushed: Int64)? {
         guard
-            let block = state.withLock({ state -> PendingBlock? in
-                state.pending.isEmpty ? nil : state.pending.removeFirst()
+            let (block, behind) = state.withLock({ state -> (PendingBlock, Int)? in
+                guard !state.pending.isEmpty else { return nil }
+                let block = state.pending.removeFirst()
+                state.waiters -= block.waiters.count
+                return (block, state.waiters)
             })
         else { return nil }
         let outcome = writer.withLock { writer -> Result<(first: UInt64, next: UInt64), JournalError> in
@@ -209,20 +248,26 @@ final class JournalCore: Sendable {
                 return .failure(error)
             }
         }
+        let flushed = MonotonicTime.microseconds()
+        let waiting: Int
         switch outcome {
         case .success(let (first, next)):
             durable.store(next, ordering: .releasing)
-            recycle(block) { _ in }
-            for waiter in block.waiters {
-                waiter.continuation.resume(returning: .success(first + UInt64(waiter.index)))
+            waiting = recycle(block) { _ in }
+            answering {
+                for waiter in block.waiters {
+                    waiter.continuation.resume(returning: .success(first + UInt64(waiter.index)))
+                }
             }
             wakeFollowers()
         case .failure(let error):
             isFull.store(error.code == .full, ordering: .relaxed)
-            recycle(block) { if error.code != .full { $0.failure = error } }
-            for waiter in block.waiters { waiter.continuation.resume(returning: .failure(error)) }
+            waiting = recycle(block) { if error.code != .full { $0.failure = error } }
+            answering {
+                for waiter in block.waiters { waiter.continuation.resume(returning: .failure(error)) }
+            }
         }
-        return block.waiters.count
+        return (block.waiters.count, waiting - behind, flushed)
     }
 
     /// Writes a mark; a failure is kept and met by the next append.
@@ -234,14 +279,17 @@ final class JournalCore: Sendable {
         }
     }
 
-    private func recycle(_ block: PendingBlock, _ body: (inout State) -> Void) {
+    /// - Returns: how many callers wait now.
+    @discardableResult
+    private func recycle(_ block: PendingBlock, _ body: (inout State) -> Void) -> Int {
         let bytes = block.buffer.payloadCount
         let isKept = block.buffer.bytes.count <= limits.blockBytesMax * 2
         if isKept { block.buffer.reset() }
-        state.withLock { state in
+        return state.withLock { state in
             state.pendingBytes -= bytes
             if isKept { state.spare = block.buffer }
             body(&state)
+            return state.waiters
         }
     }
 
@@ -252,7 +300,7 @@ final class JournalCore: Sendable {
         let isClosed = state.withLock { state -> Bool in
             if continuation == nil { state.isAbandoned = !state.isClosing }
             state.isClosing = true
-            state.isIdle = false
+            state.wakesAt = nil
             if let continuation, !state.isClosed { state.closers.append(continuation) }
             return state.isClosed
         }
@@ -335,6 +383,14 @@ final class JournalCore: Sendable {
         return try segment.read(from: from, durable: end, bytesMax: bytesMax)
     }
 
+    func number(writtenAtOrAfter time: Int64) throws(JournalError) -> UInt64 {
+        let end = durable.load(ordering: .acquiring)
+        for segment in segments.withLock({ $0 }) {
+            if let number = try segment.first(writtenAtOrAfter: time, durable: end) { return number }
+        }
+        return end
+    }
+
     func trim(before number: UInt64) throws(JournalError) {
         // The writer's lock keeps two trims and a new segment apart.
         try writer.withLock { _ throws(JournalError) in
@@ -345,7 +401,10 @@ final class JournalCore: Sendable {
             do throws(JournalDeviceError) {
                 try KeptMark.write(all[count].header.first, as: JournalFileNames.first, in: directory, device)
                 segments.withLock { $0.removeFirst(count) }
-                for segment in all[..<count] { try device.remove(segment.path) }
+                for segment in all[..<count] {
+                    try device.remove(segment.path)
+                    SegmentIndex.remove(segment.header.first, in: directory, device)
+                }
                 try device.syncDirectory(directory)
             } catch {
                 throw .device(error.isNoSpace ? .full : .inputOutput, error)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CDurableWrite
 import Glibc
 
 /// The disk as the journal sees it. The seam where tests put a disk that fails, forgets, and tears.
@@ -27,6 +28,10 @@ package protocol JournalFile: AnyObject, Sendable {
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalDeviceError) -> Int
     /// Makes the file's bytes durable, and what of its metadata is needed to read them.
     func sync() throws(JournalDeviceError)
+    /// Writes all bytes at an offset and makes them durable; what was written elsewhere in the file may wait for `sync`.
+    ///
+    /// - Throws: `write`: nothing was flushed, the bytes may be there in part; `sync`: what the disk holds is not known.
+    func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError)
     /// Allocates space up to a size; the new bytes read as zero.
     func allocate(_ bytes: UInt64) throws(JournalDeviceError)
     func truncate(_ bytes: UInt64) throws(JournalDeviceError)
@@ -50,6 +55,12 @@ package struct JournalDeviceError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         "\(operation) failed with \(String(cString: strerror(number)))"
     }
+}
+
+/// The step of a durable write that failed.
+package enum JournalWriteError: Error, Sendable {
+    case write(JournalDeviceError)
+    case sync(JournalDeviceError)
 }
 
 // MARK: - POSIX
@@ -134,6 +145,27 @@ private final class POSIXJournalFile: JournalFile {
     /// Not tried again on failure: the kernel may have dropped the pages, and a second call would lie.
     func sync() throws(JournalDeviceError) {
         guard fdatasync(descriptor) == 0 else { throw failure("fdatasync", path) }
+    }
+
+    /// With one system call: `pwritev2` with `RWF_DSYNC`, a write and an `fdatasync` of what it wrote. Where there is no such
+    /// thing, or not all was written, both steps are made one by one; the write then makes every page dirty again, so that
+    /// the flush passes over none.
+    func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError) {
+        let count = cdurablewrite(descriptor, bytes.baseAddress, bytes.count, Int64(offset))
+        if count == bytes.count { return }
+        if count < 0, ![ENOSPC, EDQUOT, EOPNOTSUPP, ENOSYS, EINVAL, EINTR].contains(errno) {
+            throw .sync(failure("pwritev2", path))
+        }
+        do throws(JournalDeviceError) {
+            try writeAll(bytes, at: offset, path: path)
+        } catch {
+            throw .write(error)
+        }
+        do throws(JournalDeviceError) {
+            try sync()
+        } catch {
+            throw .sync(error)
+        }
     }
 
     func allocate(_ bytes: UInt64) throws(JournalDeviceError) {

@@ -4,7 +4,7 @@
 // with the reader's algorithm; change both together, and the version with them.
 //
 // A folder holds segment files, named by the number of their first entry: 20 decimal digits and `.journal`. A file that
-// ends in `.new` is unfinished and means nothing. `first` (optional) holds the number of the first entry that is kept,
+// ends in `.new` is unfinished and means nothing. `.index` files only help to seek; see SegmentIndex.swift. `first` (optional) holds the number of the first entry that is kept,
 // `last` (optional) that of the newest segment.
 //
 // Segment header, 64 bytes at offset 0:
@@ -48,6 +48,13 @@ enum JournalFileNames {
     static func segment(_ number: UInt64) -> String {
         let digits = String(number)
         return String(repeating: "0", count: 20 - digits.count) + digits + ".journal"
+    }
+
+    static func index(_ number: UInt64) -> String { segment(number).dropLast("journal".count) + "index" }
+
+    /// The number in the name of an index.
+    static func indexNumber(_ name: String) -> UInt64? {
+        name.hasSuffix(".index") ? number(name.dropLast("index".count) + "journal") : nil
     }
 
     static func unfinishedSegment(_ number: UInt64) -> String { segment(number) + ".new" }

@@ -12,6 +12,8 @@ package struct JournalLimits: Sendable {
     package var pendingBytesMax = 64 << 20
     /// Size of a segment file. It is allocated at once; a block that does not fit opens the next segment.
     package var segmentBytes: UInt64 = 64 << 20
+    /// Zeros that are written ahead of the blocks at a time, in bytes; 0 for none.
+    package var zeroAheadBytes: UInt64 = 1 << 20
     /// Space on the disk that is left untouched: appends are refused when less is free.
     package var reserveBytes: UInt64 = 64 << 20
     /// Blocks start at multiples of this, so that a torn write never harms a sector of an acknowledged block. A power of
@@ -20,15 +22,17 @@ package struct JournalLimits: Sendable {
     /// Idle time after which a mark is written behind the last block, in milliseconds; see the format. 0 for no marks but
     /// the one at close.
     package var markDelayMilliseconds = 100
-    /// The longest pause between two flushes in which callers gather, in microseconds; 0 for none.
-    package var gatherMicrosecondsMax = 1000
+    /// How long callers may gather before a flush, in microseconds; 0 for no gathering.
+    package var gatherMicrosecondsMax = 3000
+    /// The same in multiples of the last flush's own time.
+    package var gatherFlushesMax = 8
     /// Callers that must have shared the last flush for the next to be put off.
-    package var gatherWaitersMin = 4
+    package var gatherWaitersMin = 2
     /// Waiting callers from which on a flush is not put off.
-    package var gatherWaitersMax = 48
+    package var gatherWaitersMax = 512
     /// Bytes of segments, newest first, whose checksums are compared when the journal is opened. Older blocks are compared
     /// when they are read; the last segment is always compared.
-    package var verifiedAtOpenBytesMax: UInt64 = 1 << 30
+    package var verifiedAtOpenBytesMax: UInt64 = 256 << 20
 
     package init() {}
 }

@@ -117,6 +117,11 @@ struct JournalRecovery {
                     isChanged = true
                 }
             }
+            // Indexes of segments that are no more.
+            for name in names {
+                guard let number = JournalFileNames.indexNumber(name), !numbers.contains(number) else { continue }
+                SegmentIndex.remove(number, in: directory, device)
+            }
             // Also settles a rename whose flush failed in a former life.
             if isChanged || !numbers.isEmpty { try device.syncDirectory(directory) }
             return (numbers, kept)
@@ -144,19 +149,35 @@ struct JournalRecovery {
     // MARK: - Blocks
 
     /// Compares the checksums of all segments but the last, newest first, as far as the limit goes.
+    ///
+    /// Of all of them an index is taken where there is one that fits; where there is none, and the blocks were gone over
+    /// anyway, it is made.
     private func verify(_ segments: [JournalSegment]) throws(JournalError) {
         var left = limits.verifiedAtOpenBytesMax
         for index in stride(from: segments.count - 2, through: 0, by: -1) {
+            let next = segments[index + 1].header
+            let known = SegmentIndex.load(of: segments[index], before: next, in: directory, device)
+            if let known { segments[index].adopt(known) }
             let size: UInt64
             do throws(JournalDeviceError) {
                 size = try segments[index].file.size()
             } catch {
                 throw .device(.inputOutput, error)
             }
-            guard size <= left else { return }
+            guard size >= segments[index].header.allocated else {
+                throw .damaged(
+                    "the segment has \(size) bytes, but was made with \(segments[index].header.allocated): its end was "
+                        + "cut off", segments[index].path, at: size)
+            }
+            guard size <= left else {
+                // The older ones are larger than what is left of the budget as well.
+                left = 0
+                continue
+            }
             left -= size
-            let (tail, _) = try walk(segments[index], next: segments[index + 1].header)
+            let (tail, _) = try walk(segments[index], next: next)
             segments[index].setEnd(tail.offset)
+            if known == nil { segments[index].index(tail).save(in: directory, device) }
         }
     }
 
@@ -178,6 +199,7 @@ struct JournalRecovery {
         var tail = JournalTail(
             next: segment.header.first, offset: UInt64(alignment), chain: segment.headerChain)
         var lastBlock: (offset: UInt64, count: Int)?
+        var latest = Int64.min
         while let (header, checksum) = try window.header(at: tail.offset) {
             // A whole header with this salt, out of line, was written by us, but not here.
             guard header.first == tail.next, header.chain == tail.chain else {
@@ -189,11 +211,13 @@ struct JournalRecovery {
                 BlockPayload.forEach(UnsafeRawBufferPointer(rebasing: $0[payload]), count: header.count) { _ in }
             }
             guard isWhole else { throw .damaged("a block's entries do not add up", segment.path, at: tail.offset) }
-            segment.note(header.first, at: tail.offset)
+            segment.note(header.first, at: tail.offset, before: latest)
+            latest = max(latest, header.time)
             lastBlock = (tail.offset, BlockHeader.byteCount + payload.count)
             tail = JournalTail(
                 next: header.next, offset: tail.offset + header.stride(alignment), chain: checksum)
         }
+        segment.setLatest(latest)
         if let next {
             guard tail.next == next.first, tail.chain == next.previousChain else {
                 throw .damaged(

@@ -14,6 +14,7 @@ extension JournalSegment {
         let start = row(for: from)
         var offset = start.offset
         var number = start.number
+        var latest = start.before
         var batch = JournalBatch(first: from, entries: [], next: from)
         // A little more than wanted, for the blocks before the first entry.
         var window = SegmentWindow(
@@ -47,10 +48,43 @@ extension JournalSegment {
                 held += payload.count
                 batch.next = header.next
             }
-            note(header.first, at: offset)
+            note(header.first, at: offset, before: latest)
+            latest = max(latest, header.time)
             number = header.next
             offset += header.stride(self.header.alignment)
         }
         return batch
+    }
+
+    /// The first entry whose block was written at a time or after it; nil when there is none in this segment.
+    ///
+    /// - Parameters:
+    ///   - time: milliseconds since 1970-01-01T00:00:00Z.
+    ///   - durable: one past the last durable entry of the journal.
+    func first(writtenAtOrAfter time: Int64, durable: UInt64) throws(JournalError) -> UInt64? {
+        if let latest, latest < time { return nil }
+        let limit: UInt64
+        do throws(JournalDeviceError) {
+            limit = if let end { end } else { try file.size() }
+        } catch {
+            throw .device(.inputOutput, error)
+        }
+        let start = row(before: time)
+        var offset = start.offset
+        var number = start.number
+        var latest = start.before
+        var window = SegmentWindow(self, limit: limit, windowBytes: Int(Self.rowBytes) * 2)
+        while number < durable, offset < limit {
+            guard let (header, _) = try window.header(at: offset), header.first == number, !header.isMark else {
+                if end == nil { break }
+                throw .damaged("the block of entry \(number) is damaged", path, at: offset)
+            }
+            if header.time >= time { return header.first }
+            note(header.first, at: offset, before: latest)
+            latest = max(latest, header.time)
+            number = header.next
+            offset += header.stride(self.header.alignment)
+        }
+        return nil
     }
 }

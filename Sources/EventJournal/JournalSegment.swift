@@ -5,18 +5,23 @@ import Synchronization
 /// One segment file, open. The file closes when the last reader lets go, also after a trim.
 final class JournalSegment: Sendable {
     /// Where a block begins, for some of the blocks: about one row for each 64 KiB, in rising order.
-    struct Row {
+    struct Row: Equatable {
         var number: UInt64
         var offset: UInt64
+        /// The latest time in any block header of this segment before it; `Int64.min` when there is none. Clocks go back,
+        /// so this is not the time of the block before.
+        var before: Int64
     }
 
     /// Bytes between rows.
     static let rowBytes: UInt64 = 64 << 10
 
-    private struct State {
+    fileprivate struct State {
         var rows: [Row]
         /// One past the last durable block; nil in a segment before the last whose end has not been looked for.
         var end: UInt64?
+        /// The latest time in any block header; nil as long as not all of them are known.
+        var latest: Int64?
     }
 
     let file: any JournalFile
@@ -31,7 +36,8 @@ final class JournalSegment: Sendable {
         self.path = path
         self.header = header
         headerChain = chain
-        state = Mutex(State(rows: [Row(number: header.first, offset: UInt64(header.alignment))], end: nil))
+        state = Mutex(
+            State(rows: [Row(number: header.first, offset: UInt64(header.alignment), before: .min)], end: nil))
     }
 
     /// One past the last durable block.
@@ -39,11 +45,54 @@ final class JournalSegment: Sendable {
 
     func setEnd(_ offset: UInt64) { state.withLock { $0.end = offset } }
 
+    var latest: Int64? { state.withLock { $0.latest } }
+
+    func setLatest(_ time: Int64) { state.withLock { $0.latest = time } }
+
     /// Notes where a block begins, if the last row is far enough.
-    func note(_ number: UInt64, at offset: UInt64) {
+    ///
+    /// - Parameter before: the latest time in the headers before it.
+    func note(_ number: UInt64, at offset: UInt64, before: Int64) {
+        state.withLock { $0.note(number, at: offset, before: before) }
+    }
+
+    /// Notes a block that was written at the end.
+    func noteWritten(_ header: BlockHeader, at offset: UInt64, end: UInt64) {
         state.withLock {
-            guard let last = $0.rows.last, offset >= last.offset + Self.rowBytes else { return }
-            $0.rows.append(Row(number: number, offset: offset))
+            let before = $0.latest ?? .min
+            $0.note(header.first, at: offset, before: before)
+            $0.latest = max(before, header.time)
+            $0.end = end
+        }
+    }
+
+    /// What an index of this segment says, which is finished.
+    func index(_ tail: JournalTail) -> SegmentIndex {
+        let (rows, latest) = state.withLock { ($0.rows, $0.latest) }
+        return SegmentIndex(
+            first: header.first, next: tail.next, salt: header.salt, end: tail.offset, latest: latest ?? .min,
+            chain: tail.chain, rows: rows)
+    }
+
+    func adopt(_ index: SegmentIndex) {
+        state.withLock {
+            $0.rows = index.rows
+            $0.end = index.end
+            $0.latest = index.latest
+        }
+    }
+
+    /// The last known block before which all headers are older than a time.
+    func row(before time: Int64) -> Row {
+        state.withLock { state in
+            // The first row has nothing before it.
+            var low = 0
+            var high = state.rows.count
+            while low + 1 < high {
+                let middle = (low + high) / 2
+                if state.rows[middle].before < time { low = middle } else { high = middle }
+            }
+            return state.rows[low]
         }
     }
 
@@ -58,6 +107,13 @@ final class JournalSegment: Sendable {
             }
             return state.rows[low]
         }
+    }
+}
+
+extension JournalSegment.State {
+    fileprivate mutating func note(_ number: UInt64, at offset: UInt64, before: Int64) {
+        guard let last = rows.last, offset >= last.offset + JournalSegment.rowBytes else { return }
+        rows.append(JournalSegment.Row(number: number, offset: offset, before: before))
     }
 }
 

@@ -17,6 +17,10 @@ struct JournalWriter {
     private(set) var isMarked = false
     /// Bytes that the segment's file has room for.
     private var allocated: UInt64
+    /// Up to here the file is known to hold zeros that were written, not allocated alone. The file system must note, for
+    /// each flush, that allocated blocks have become data; where zeros are already, the same flush costs half. So now and
+    /// then one flush writes zeros ahead for the many after it.
+    private var zeroed: UInt64 = 0
 
     init(
         directory: String, device: any JournalDevice, limits: JournalLimits, clock: @escaping @Sendable () -> Int64,
@@ -49,22 +53,35 @@ struct JournalWriter {
             salt: segment.header.salt, first: tail.next, count: count, payloadBytes: UInt32(payload.count),
             payloadChecksum: CRC32C.checksum(payload), chain: tail.chain, time: clock())
         let checksum = header.encode(into: block)
-        do throws(JournalDeviceError) {
-            try segment.file.writeAll(UnsafeRawBufferPointer(block), at: tail.offset, path: segment.path)
-        } catch {
-            // Nothing of it was flushed or promised; the next block overwrites what there is of it.
-            if error.isNoSpace { throw .device(.full, error) }
-            throw failed(error)
-        }
+        try writeDurably(UnsafeRawBufferPointer(block))
         isMarked = false
-        allocated = max(allocated, tail.offset + UInt64(block.count))
-        try sync()
         let first = tail.next
-        segment.note(first, at: tail.offset)
-        tail = JournalTail(
-            next: header.next, offset: tail.offset + header.stride(segment.header.alignment), chain: checksum)
-        segment.setEnd(tail.offset)
+        let end = tail.offset + header.stride(segment.header.alignment)
+        segment.noteWritten(header, at: tail.offset, end: end)
+        tail = JournalTail(next: header.next, offset: end, chain: checksum)
         return (first, begun)
+    }
+
+    private mutating func writeDurably(_ block: UnsafeRawBufferPointer) throws(JournalError) {
+        let end = tail.offset + UInt64(block.count)
+        let zeroEnd = min(end + limits.zeroAheadBytes, allocated)
+        do throws(JournalWriteError) {
+            if end <= zeroed || end >= zeroEnd {
+                try segment.file.writeDurably(block, at: tail.offset)
+            } else {
+                try segment.file.writeDurably(block, thenZerosTo: zeroEnd, at: tail.offset, path: segment.path)
+                zeroed = zeroEnd
+            }
+        } catch {
+            switch error {
+            case .write(let error):
+                // Nothing of it was flushed or promised; the next block overwrites what there is of it.
+                if error.isNoSpace { throw .device(.full, error) }
+                throw failed(error)
+            case .sync(let error): throw failed(error)
+            }
+        }
+        allocated = max(allocated, end)
     }
 
     /// Writes a mark behind the last block and flushes it, unless one is there.
@@ -132,8 +149,10 @@ struct JournalWriter {
             if error.isNoSpace { throw .device(.full, error) }
             throw failed(error)
         }
+        segment.index(tail).save(in: directory, device)
         segment = begun.segment
         allocated = begun.allocated
+        zeroed = 0
         tail = JournalTail(
             next: tail.next, offset: UInt64(segment.header.alignment), chain: segment.headerChain)
         return segment
@@ -171,5 +190,26 @@ struct JournalWriter {
         let segment = JournalSegment(file, path: path, header: header, chain: chain)
         segment.setEnd(UInt64(header.alignment))
         return (segment, limits.segmentBytes)
+    }
+}
+
+extension JournalFile {
+    /// Writes a block and zeros behind it, with one flush for both.
+    fileprivate func writeDurably(
+        _ block: UnsafeRawBufferPointer, thenZerosTo end: UInt64, at offset: UInt64, path: String
+    ) throws(JournalWriteError) {
+        do throws(JournalDeviceError) {
+            try writeAll(block, at: offset, path: path)
+            let zeros = [UInt8](repeating: 0, count: 256 << 10)
+            var position = offset + UInt64(block.count)
+            while position < end {
+                let count = min(UInt64(zeros.count), end - position)
+                try writeAll(Array(zeros[..<Int(count)]), at: position, path: path)
+                position += count
+            }
+        } catch {
+            throw .write(error)
+        }
+        do throws(JournalDeviceError) { try sync() } catch { throw .sync(error) }
     }
 }

@@ -108,7 +108,8 @@ package enum HTTPDoor {
                         additionalChannelHandlers: [UnreadableRequestHandler()], idleTimeout: limits.idle,
                         httpDecoderConfiguration: .init(
                             maxHeaderFieldSize: limits.headerBytesMax, maxHeaderListSize: limits.headerBytesMax,
-                            maxHeaderFieldCount: limits.headersMax)))),
+                            maxHeaderFieldCount: limits.headersMax))),
+                executors: LoopExecutors(group)),
             configuration: ServerConfigurationOfHummingbird(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? port) },
             eventLoopGroup: group, logger: logger)

@@ -82,7 +82,7 @@ private struct House: Sendable {
         }
         let journal = try Journal.open(
             directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(),
-            clock: { clock().milliseconds })
+            clock: { clock().milliseconds }, answering: LoopWakes.gathered)
         if !hadCatalog, hadHistory || journal.durableNumber > 0 {
             throw DataFolder.lost("the catalogue", folder.catalog)
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CCRC32C
 import Testing
 
 @testable import EventJournal
@@ -22,6 +23,22 @@ struct CRC32CTests {
         for cut in 0...100 {
             let first = Array(bytes[..<cut]).withUnsafeBytes { CRC32C.checksum($0) }
             #expect(Array(bytes[cut...]).withUnsafeBytes { CRC32C.checksum($0, continuing: first) } == whole)
+        }
+    }
+
+    @Test func `the processor's instruction and the tables agree, at every length and alignment`() {
+        var random = SeededRandom(4)
+        let bytes = (0..<20_000).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let lengths = Array(0..<80) + [1023, 1024, 3071, 3072, 3073, 6144, 6151, 9300, 19_990]
+        bytes.withUnsafeBytes { raw in
+            for length in lengths {
+                for start in 0..<9 where start + length <= raw.count {
+                    let part = UnsafeRawBufferPointer(rebasing: raw[start..<(start + length)])
+                    let previous = UInt32.random(in: .min ... .max, using: &random)
+                    let tables = ccrc32c_by_tables(previous, part.baseAddress, part.count)
+                    #expect(ccrc32c(previous, part.baseAddress, part.count) == tables)
+                }
+            }
         }
     }
 }

@@ -50,6 +50,7 @@ final class SimulatedDisk: JournalDevice {
         var isWritingShort = false
         var free: UInt64 = 1 << 40
         var syncs = 0
+        var bytesRead = 0
         var random: SeededRandom
     }
 
@@ -244,6 +245,7 @@ private final class SimulatedFile: JournalFile {
         let bytes = try disk.call("read", path) { state -> [UInt8] in
             let cached = state.inodes[inode].cached
             let start = min(Int(offset), cached.count)
+            state.bytesRead += min(count, cached.count - start)
             return Array(cached[start..<min(start + count, cached.count)])
         }
         buffer.copyBytes(from: bytes)
@@ -297,6 +299,15 @@ private final class SimulatedFile: JournalFile {
             file.isSizeDirty = false
             state.inodes[inode] = file
         }
+    }
+
+    func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError) {
+        do throws(JournalDeviceError) {
+            try writeAll(bytes, at: offset, path: path)
+        } catch {
+            throw .write(error)
+        }
+        do throws(JournalDeviceError) { try sync() } catch { throw .sync(error) }
     }
 
     func allocate(_ bytes: UInt64) throws(JournalDeviceError) {
@@ -356,11 +367,13 @@ enum TestJournal {
     }
 
     static func open(
-        _ disk: SimulatedDisk, limits: JournalLimits = limits, flushing: Journal.Flushing = .byThread
+        _ disk: SimulatedDisk, limits: JournalLimits = limits, flushing: Journal.Flushing = .byThread,
+        clock: @escaping @Sendable () -> Int64 = { 1_700_000_000_000 }
     ) throws(JournalError) -> Journal {
-        try Journal.open(
-            directory: folder, device: disk, limits: limits, clock: { 1_700_000_000_000 }, flushing: flushing)
+        try Journal.open(directory: folder, device: disk, limits: limits, clock: clock, flushing: flushing)
     }
+
+    static func index(_ number: UInt64) -> String { folder + "/" + JournalFileNames.index(number) }
 
     static func segment(_ number: UInt64) -> String { folder + "/" + JournalFileNames.segment(number) }
 
