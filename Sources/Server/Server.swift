@@ -68,10 +68,15 @@ private struct House: Sendable {
     static func open(
         _ configuration: ServerConfiguration, _ folder: DataFolder, isRecording: Bool
     ) async throws -> House {
-        let clock = SystemTime.now
+        let clock = SystemTime.shifted(by: configuration.clockOffset.milliseconds)
         let random = SystemRandom.bytes
         var logger = Logger(label: "cairn") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = configuration.logLevel
+        if configuration.clockOffset != .zero {
+            logger.warning(
+                "the clock is not the system's: events, signatures and retention go by a time of rehearsal",
+                metadata: ["offset": "\(configuration.clockOffset)"])
+        }
 
         // The journal is made before the account, so an account without a journal has lost it; entries without a catalog
         // have lost that. A first start that was cut short leaves neither, and goes on.
@@ -137,7 +142,8 @@ private struct House: Sendable {
             catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock,
             interval: configuration.digestInterval.milliseconds, limits: DigestChore.Limits(), logger: logger)
         let trails = TrailService(
-            catalog: catalog, journal: journal, bucket: bucket, search: { try await history.search($0) },
+            catalog: catalog, journal: journal, bucket: bucket,
+            kms: TrailKMS(keys: keys, objects: objects), search: { try await history.search($0) },
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random)
         var intakeLimits = IntakeLimits()
