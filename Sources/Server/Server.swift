@@ -114,8 +114,13 @@ private struct House: Sendable {
             journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
             isRecording: isRecording)
         let organizations = try await OrganizationStore.open(catalog)
+        let decisions = DecisionLog(
+            directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
+            logger: logger)
+        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         // A key brings its own policy along, so that this one asks for no resource's.
-        let keyAuthorizer = Authorizer(store: identities, controls: { organizations.controls(over: $0) })
+        let keyAuthorizer = Authorizer(
+            store: identities, controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: clock, randomBytes: random,
             decide: { question throws(AWSError) in
@@ -162,10 +167,6 @@ private struct House: Sendable {
 
         let queries = EventQueries(history: history, journal: journal, clock: clock)
 
-        let decisions = DecisionLog(
-            directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
-            logger: logger)
-        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         let authorizer = Authorizer(
             store: identities,
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
