@@ -77,8 +77,8 @@ let package = Package(
         service(
             "Trails",
             [
-                "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects", "Policies",
-                crypto, cryptoExtras, log,
+                "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Keys", "Objects",
+                "Policies", crypto, cryptoExtras, log,
             ]),
         // Level 5.
         room(

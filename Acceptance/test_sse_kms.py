@@ -190,6 +190,7 @@ def test_customers_keys(server, s3):
         **{f"CopySource{name}": value for name, value in CUSTOMER.items()})
     assert copied["SSECustomerAlgorithm"] == "AES256"
     assert s3.get_object(Bucket="sse", Key="customer2", **OTHER)["Body"].read() == body
+    assert ", 0 damaged" in server.cairn("scrub").stdout  # which needs no key
     # Neither the object's document nor any event has the key.
     everything = b"".join(path.read_bytes() for path in Path(server.data).rglob("*") if path.is_file())
     assert b"customer2" in everything

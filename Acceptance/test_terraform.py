@@ -76,7 +76,51 @@ resource "aws_cloudtrail" "trail" {
   s3_bucket_name             = aws_s3_bucket.logs.id
   enable_log_file_validation = true
   is_multi_region_trail      = true
+  kms_key_id                 = aws_kms_key.logs.arn
   depends_on                 = [aws_s3_bucket_policy.logs]
+}
+"""
+
+KEY = """
+resource "aws_kms_key" "logs" {
+  description             = "log files"
+  deletion_window_in_days = 7
+  enable_key_rotation     = true
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid = "root", Effect = "Allow", Action = "kms:*", Resource = "*"
+        Principal = { AWS = "arn:aws:iam::${data.aws_caller_identity.me.account_id}:root" }
+      },
+      {
+        Sid = "encrypt", Effect = "Allow", Action = ["kms:GenerateDataKey*", "kms:DescribeKey"], Resource = "*"
+        Principal = { Service = "cloudtrail.amazonaws.com" }
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "logs" {
+  name          = "alias/terraform-logs"
+  target_key_id = aws_kms_key.logs.key_id
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
+  bucket = aws_s3_bucket.logs.id
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = "aws:kms"
+      kms_master_key_id = aws_kms_key.logs.arn
+    }
+    bucket_key_enabled = true
+  }
+}
+
+resource "aws_s3_object" "note" {
+  bucket  = aws_s3_bucket_server_side_encryption_configuration.logs.bucket
+  key     = "note"
+  content = "under the bucket's key"
 }
 """
 
@@ -120,13 +164,16 @@ class Terraform:
 
 
 def test_a_trail_and_its_bucket(server, tmp_path):
-    (tmp_path / "main.tf").write_text(MAIN + SETTINGS)
+    (tmp_path / "main.tf").write_text(MAIN + KEY + SETTINGS)
     terraform = Terraform(server, tmp_path)
     terraform("init", "-no-color", "-input=false")
     terraform("apply", "-auto-approve", "-no-color", "-input=false")
     trails = server.client("cloudtrail").describe_trails()["trailList"]
     assert [trail["Name"] for trail in trails] == ["terraform-trail"]
     assert trails[0]["LogFileValidationEnabled"] and trails[0]["IsMultiRegionTrail"]
+    key = server.client("kms").describe_key(KeyId="alias/terraform-logs")["KeyMetadata"]["Arn"]
+    assert trails[0]["KmsKeyId"] == key
+    assert server.client("s3").head_object(Bucket="terraform-logs", Key="note")["SSEKMSKeyId"] == key
     # 0: no changes; 2: there are some.
     plan = terraform("plan", "-detailed-exitcode", "-no-color", "-input=false", codes=(0, 2))
     assert plan.returncode == 0, plan.stdout

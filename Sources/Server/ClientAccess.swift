@@ -48,6 +48,12 @@ package struct ClientAccess: Sendable {
 
 /// The machine's clock and random generator, given to the house at its door.
 package enum SystemTime {
+    /// A clock that differs from the system's.
+    static func shifted(by milliseconds: Int64) -> Clock {
+        if milliseconds == 0 { return now }
+        return { Timestamp(milliseconds: now().milliseconds + milliseconds) }
+    }
+
     package static let now: Clock = {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

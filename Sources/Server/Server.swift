@@ -68,10 +68,15 @@ private struct House: Sendable {
     static func open(
         _ configuration: ServerConfiguration, _ folder: DataFolder, isRecording: Bool
     ) async throws -> House {
-        let clock = SystemTime.now
+        let clock = SystemTime.shifted(by: configuration.clockOffset.milliseconds)
         let random = SystemRandom.bytes
         var logger = Logger(label: "cairn") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = configuration.logLevel
+        if configuration.clockOffset != .zero {
+            logger.warning(
+                "the clock is not the system's: events, signatures and retention go by a time of rehearsal",
+                metadata: ["offset": "\(configuration.clockOffset)"])
+        }
 
         // The journal is made before the account, so an account without a journal has lost it; entries without a catalog
         // have lost that. A first start that was cut short leaves neither, and goes on.
@@ -109,8 +114,13 @@ private struct House: Sendable {
             journal: journal, identifier: { identifiers.uuid() }, clock: clock, logger: logger,
             isRecording: isRecording)
         let organizations = try await OrganizationStore.open(catalog)
+        let decisions = DecisionLog(
+            directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
+            logger: logger)
+        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         // A key brings its own policy along, so that this one asks for no resource's.
-        let keyAuthorizer = Authorizer(store: identities, controls: { organizations.controls(over: $0) })
+        let keyAuthorizer = Authorizer(
+            store: identities, controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let keys = try await KeyService.open(
             catalog: catalog, vault: RootSecretVault(secret), clock: clock, randomBytes: random,
             decide: { question throws(AWSError) in
@@ -137,7 +147,8 @@ private struct House: Sendable {
             catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock,
             interval: configuration.digestInterval.milliseconds, limits: DigestChore.Limits(), logger: logger)
         let trails = TrailService(
-            catalog: catalog, journal: journal, bucket: bucket, search: { try await history.search($0) },
+            catalog: catalog, journal: journal, bucket: bucket,
+            kms: TrailKMS(keys: keys, objects: objects), search: { try await history.search($0) },
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random)
         var intakeLimits = IntakeLimits()
@@ -156,10 +167,6 @@ private struct House: Sendable {
 
         let queries = EventQueries(history: history, journal: journal, clock: clock)
 
-        let decisions = DecisionLog(
-            directory: DataFolder.decisions(in: folder.path), limits: DecisionLog.Limits(), clock: clock,
-            logger: logger)
-        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: identities)
         let authorizer = Authorizer(
             store: identities,
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },

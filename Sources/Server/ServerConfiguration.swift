@@ -32,11 +32,13 @@ package struct ServerConfiguration: Sendable {
     package var intakeSpool: Int
     /// Bodies of `POST /events` that are taken in at the same time.
     package var intakeBodies: Int
+    /// What is added to the system's time, for rehearsals of what happens in years; zero in all other cases.
+    package var clockOffset: Duration = .zero
 
     /// The flags, by name, in the order of the help page.
     package static let keys = [
         "data", "listen", "delivery-interval", "digest-interval", "region", "log-level", "trusted-proxies", "s3-hosts",
-        "trusted-ca", "intake-backlog", "intake-spool", "intake-bodies",
+        "trusted-ca", "intake-backlog", "intake-spool", "intake-bodies", "clock-offset",
     ]
 
     /// Reads the configuration.
@@ -82,7 +84,8 @@ package struct ServerConfiguration: Sendable {
             intakeSpool: try value("intake-spool").map(bytes) ?? 4 << 30,
             intakeBodies: try value("intake-bodies").map { (setting) throws(ConfigurationProblem) in
                 try count(setting, 1...1000)
-            } ?? 16)
+            } ?? 16,
+            clockOffset: try value("clock-offset").map(offset) ?? .zero)
     }
 
     /// The default data folder (XDG Base Directory Specification).
@@ -133,6 +136,17 @@ package struct ServerConfiguration: Sendable {
                 "\(setting.place) must be a size of at least 1m, such as 500m or 4g, not `\(setting.text)`")
         }
         return number << shift
+    }
+
+    private static func offset(_ setting: Setting) throws(ConfigurationProblem) -> Duration {
+        let isPast = setting.text.hasPrefix("-")
+        guard let duration = Duration(interval: isPast ? String(setting.text.dropFirst()) : setting.text),
+            duration <= .seconds(36_500 * 86_400)
+        else {
+            throw ConfigurationProblem(
+                "\(setting.place) must be a time such as 90d or -12h, at most a hundred years, not `\(setting.text)`")
+        }
+        return isPast ? .zero - duration : duration
     }
 
     private static func region(_ setting: Setting) throws(ConfigurationProblem) -> String {

@@ -275,6 +275,19 @@ struct ObjectEncryptionTests {
         }
     }
 
+    @Test func `events tell how an object was encrypted, and whether the bucket decided`() async throws {
+        let room = try await room()
+        defer { room.remove() }
+        let key = try await room.makeKey()
+        for (headers, applied) in [
+            ([:], "Default_SSE_S3"), ([Self.sse: "AES256"], "SSE_S3"), (under(key), "SSE_KMS"),
+            (Self.customer, "SSE_C"),
+        ] as [([String: String], String)] {
+            let put = try await room.send("PUT", "/bucket/k", headers, "x")
+            #expect(put.additionalEventData.text("SSEApplied") == applied)
+        }
+    }
+
     @Test func `a scrub finds rot in a file whose key it does not have`() async throws {
         let room = try await room()
         defer { room.remove() }

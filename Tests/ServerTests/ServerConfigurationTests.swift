@@ -42,11 +42,18 @@ struct ServerConfigurationTests {
         #expect(try await load([:], ["CAIRN_CONFIG": path, "HOME": "/h"]).listenPort == 1)
     }
 
+    @Test func `a clock of rehearsal goes both ways, and none is the system's`() async throws {
+        #expect(try await load([:], ["HOME": "/h"]).clockOffset == .zero)
+        #expect(try await load(["clock-offset": "90d"], ["HOME": "/h"]).clockOffset == .seconds(90 * 86_400))
+        #expect(try await load(["clock-offset": "-12h"], ["HOME": "/h"]).clockOffset == .seconds(-12 * 3600))
+    }
+
     @Test(arguments: [
         ["listen": "nonsense"], ["listen": "h:99999"], ["delivery-interval": "0s"], ["delivery-interval": "5 weeks"],
         ["digest-interval": "-1m"], ["region": "Mars"], ["log-level": "loud"],
         ["intake-backlog": "0"], ["intake-bodies": "many"], ["intake-spool": "4x"], ["intake-spool": "1k"],
         ["config": "/nowhere/at/all.yaml"],
+        ["clock-offset": "-"], ["clock-offset": "soon"], ["clock-offset": "200000d"],
     ])
     func `what cannot be used is refused by name`(_ flags: [String: String]) async {
         await #expect {

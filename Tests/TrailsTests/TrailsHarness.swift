@@ -50,7 +50,7 @@ final class TrailsHarness: Sendable {
             catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock, interval: 3_600_000,
             limits: DigestChore.Limits(), logger: logger)
         trails = TrailService(
-            catalog: catalog, journal: journal, bucket: bucket,
+            catalog: catalog, journal: journal, bucket: bucket, kms: store.kms,
             search: { [history] query in try await history.search(query) }, signingKeys: signingKeys,
             delivery: delivery,
             digests: digests, clock: clock, randomBytes: { Self.random($0) })
@@ -150,6 +150,7 @@ final class BucketDouble: Sendable {
         var key: String
         var body: [UInt8]
         var metadata: [WireHeader]
+        var keyARN: String?
     }
 
     struct State: Sendable {
@@ -162,6 +163,8 @@ final class BucketDouble: Sendable {
         var buckets: Set<String> = ["logs", "other"]
         var deniedActions: Set<String> = []
         var questions: [TrailBucket.Question] = []
+        /// The key that there is, and whether its policy allows CloudTrail to use it.
+        var isKeyAllowed = true
         /// Told of each object that was written.
         var watcher: (@Sendable (String) -> Void)?
     }
@@ -180,7 +183,8 @@ final class BucketDouble: Sendable {
             put: { put throws(AWSError) in
                 let error = self.state.withLock { state -> AWSError? in
                     state.puts += 1
-                    let object = Object(bucket: put.bucket, key: put.key, body: put.body, metadata: put.metadata)
+                    let object = Object(
+                        bucket: put.bucket, key: put.key, body: put.body, metadata: put.metadata, keyARN: put.keyARN)
                     if let standing = state.standing { return standing }
                     if let failure = state.failure, failure.put == state.puts {
                         if failure.isWritten { state.objects[put.bucket + "/" + put.key] = object }
@@ -194,6 +198,22 @@ final class BucketDouble: Sendable {
                     return nil
                 }
                 if let error { throw error }
+            })
+    }
+
+    static let key = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-4000-8000-000000000001"
+
+    /// One key, which has an alias.
+    var kms: TrailKMS {
+        TrailKMS(
+            find: { name, _, _ throws(AWSError) -> String in
+                guard name == Self.key || name == "alias/logs" else {
+                    throw AWSError("KmsKeyNotFoundException", "none")
+                }
+                return Self.key
+            },
+            allows: { question throws(AWSError) -> Bool in
+                self.state.withLock { $0.isKeyAllowed && question.key == Self.key }
             })
     }
 

@@ -30,11 +30,13 @@ extension Authorizer {
             context["aws:SourceIp"] = nil
             context["aws:UserAgent"] = nil
         }
-        return PolicyEvaluation.decide(
-            AuthorizationRequest(
-                principal: principal(of: call.caller), action: action, resource: key.arn, resourceAccount: account,
-                context: context),
-            policies, rule: rule)
+        let request = AuthorizationRequest(
+            principal: principal(of: call.caller), action: action, resource: key.arn, resourceAccount: account,
+            context: context)
+        let decision = PolicyEvaluation.decide(request, policies, rule: rule)
+        // What a service does by itself has no event yet that could be explained.
+        if !call.eventID.isEmpty { keep(DecisionNote(call, request, policies, decision)) }
+        return decision
     }
 
     private func isService(_ caller: Caller) -> Bool {

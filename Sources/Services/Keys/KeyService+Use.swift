@@ -139,6 +139,9 @@ extension KeyService {
 
     // MARK: For other services
 
+    /// Whether a text has the form of a key's id, ARN, alias or alias's ARN.
+    package static func isKeyName(_ text: String) -> Bool { (try? KeyName(text)) != nil }
+
     /// A key by any of its names, in the state that a service can use it.
     ///
     /// - Parameter account: whose names they are.

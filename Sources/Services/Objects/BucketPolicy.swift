@@ -145,7 +145,7 @@ extension ObjectService {
             var stored = [WireHeader("content-type", headers.contentType)]
             if let encoding = headers.contentEncoding { stored.append(WireHeader("content-encoding", encoding)) }
             record = NewObject(headers: stored, metadata: headers.metadata)
-                .record(file: intake.file.id, taken, dataKey, etag: randomETag(), now)
+                .record(file: intake.file.id, taken, dataKey, etag: blindETag(dataKey.encryption), now)
         } catch {
             await intake.abandon()
             throw error

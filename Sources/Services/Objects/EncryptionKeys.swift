@@ -18,6 +18,19 @@ struct NewObjectKey: Sendable {
     var dataKey: ObjectDataKey?
     /// The key that the caller brought.
     var customerKey: CustomerKey?
+    /// Whether the request said nothing, and the bucket decided.
+    var isDefault = false
+
+    /// What the event of a write shows (S3 User Guide, "CloudTrail log file entries for Amazon S3").
+    var recorded: WireStructure {
+        let method =
+            switch encryption {
+            case .store: "SSE_S3"
+            case .kms: "SSE_KMS"
+            case .customer: "SSE_C"
+            }
+        return ["SSEApplied": .string(isDefault ? "Default_\(method)" : method)]
+    }
 
     /// What a write answers.
     var headers: [WireHeader] { encryption.headers(customerKey) + encryption.contextHeaders }
@@ -57,9 +70,13 @@ extension ObjectService {
         switch demand {
         case .store: return NewObjectKey()
         case .bucketDefault:
-            guard let byDefault = bucket.settings.encryption, byDefault.method == .kms else { return NewObjectKey() }
-            return try await makeKey(
-                KMSDemand(keyName: byDefault.keyName), bucket: bucket, key: key, by: .caller(call))
+            var made = NewObjectKey()
+            if let byDefault = bucket.settings.encryption, byDefault.method == .kms {
+                made = try await makeKey(
+                    KMSDemand(keyName: byDefault.keyName), bucket: bucket, key: key, by: .caller(call))
+            }
+            made.isDefault = true
+            return made
         case .kms(let demand): return try await makeKey(demand, bucket: bucket, key: key, by: .caller(call))
         case .customer(let customerKey):
             if bucket.settings.encryption?.blocksCustomerKeys == true {

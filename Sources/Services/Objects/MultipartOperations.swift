@@ -66,7 +66,7 @@ extension ObjectService {
                 root: "InitiateMultipartUploadResult",
                 [
                     "Bucket": .string(bucket.name), "Key": .string(input.place.key), "UploadId": .string(upload.id),
-                ]))
+                ]), recorded: key.recorded)
     }
 
     /// - Throws: `NoSuchUpload` (404), `BadDigest` (400), `IncompleteBody` (400); the part of that number stays as it was
@@ -142,7 +142,7 @@ extension ObjectService {
             try await take(&intake)
             part = UploadedPart(
                 number: number, file: file.id, try await intake.finish(), upload.object.encryption,
-                etag: randomETag(), now)
+                etag: blindETag(upload.object.encryption), now)
         } catch {
             await intake.abandon()
             throw error

@@ -113,14 +113,14 @@ struct UploadedPart: Sendable {
     }
 
     init(
-        number: Int, file: String, _ taken: ObjectIntake.Taken, _ encryption: ObjectEncryption, etag: String,
+        number: Int, file: String, _ taken: ObjectIntake.Taken, _ encryption: ObjectEncryption, etag: String?,
         _ now: Timestamp
     ) {
         self.number = number
         self.file = file
         layout = encryption.layout
         size = taken.size
-        md5 = encryption.showsMD5 ? taken.etag : etag
+        md5 = etag ?? taken.etag
         checksum = taken.checksum.value
         modified = now
     }

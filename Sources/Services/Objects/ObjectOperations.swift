@@ -46,7 +46,7 @@ extension ObjectService {
         do throws(AWSError) {
             try await intake.take(input.body)
             let taken = try await intake.finish()
-            record = input.object.record(file: intake.file.id, taken, key, etag: randomETag(), now)
+            record = input.object.record(file: intake.file.id, taken, key, etag: blindETag(key.encryption), now)
         } catch {
             await intake.abandon()
             throw error
@@ -54,7 +54,7 @@ extension ObjectService {
         let stored = try await commit(
             record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file,
             as: .createdByPut, NotificationCause(call))
-        return ObjectAnswer(headers: Self.putHeaders(stored, key))
+        return ObjectAnswer(headers: Self.putHeaders(stored, key), recorded: key.recorded)
     }
 
     static func putHeaders(_ stored: ObjectRecord, _ key: NewObjectKey) -> [WireHeader] {
@@ -351,7 +351,7 @@ extension ObjectService {
             guard source.partCount > 0 || !source.encryption.showsMD5 || taken.etag == source.etag else {
                 throw AWSError.objectFault("object file \(source.file) is damaged: its MD5 is not its object's ETag")
             }
-            record = input.object.record(file: intake.file.id, taken, key, etag: randomETag(), now)
+            record = input.object.record(file: intake.file.id, taken, key, etag: blindETag(key.encryption), now)
         } catch {
             await intake.abandon()
             throw error
@@ -376,7 +376,7 @@ extension ObjectService {
         if buckets[input.source.bucket]?.settings.versioning != nil {
             headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))
         }
-        return ObjectAnswer(headers: headers, body: .xml(root: "CopyObjectResult", document))
+        return ObjectAnswer(headers: headers, body: .xml(root: "CopyObjectResult", document), recorded: key.recorded)
     }
 
     /// Opens the source of CopyObject or UploadPartCopy, under its conditions.

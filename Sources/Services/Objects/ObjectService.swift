@@ -131,8 +131,10 @@ package final class ObjectService: Sendable {
 
     // MARK: What all operations share
 
-    /// An entity tag that says nothing of the bytes: 32 hexadecimal digits.
-    func randomETag() -> String { hexadecimal(randomBytes(16)) }
+    /// An entity tag that says nothing of the bytes, 32 hexadecimal digits, where that must not be their MD5; else nil.
+    func blindETag(_ encryption: ObjectEncryption) -> String? {
+        encryption.showsMD5 ? nil : hexadecimal(randomBytes(16))
+    }
 
     /// The present time as S3 keeps it: whole seconds, so that listings and headers agree.
     var now: Timestamp { Timestamp(seconds: clock().seconds) }
@@ -203,6 +205,10 @@ struct ObjectAnswer: OperationOutput {
     var status = 200
     var headers: [WireHeader] = []
     var body: OperationAnswer.Body = .none
+    /// Members of the event's additionalEventData.
+    var recorded = WireStructure()
 
-    func answer() -> OperationAnswer { OperationAnswer(status: status, headers: headers, body: body) }
+    func answer() -> OperationAnswer {
+        OperationAnswer(status: status, headers: headers, body: body, additionalEventData: recorded)
+    }
 }

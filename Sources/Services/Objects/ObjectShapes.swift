@@ -54,13 +54,12 @@ struct NewObject: Sendable {
 
     /// The record of an object whose bytes lie in one file.
     ///
-    /// - Parameter etag: takes the place of the MD5, where that must not be told.
+    /// - Parameter etag: takes the place of the MD5.
     func record(
-        file: String, _ taken: ObjectIntake.Taken, _ key: NewObjectKey, etag: String, _ now: Timestamp
+        file: String, _ taken: ObjectIntake.Taken, _ key: NewObjectKey, etag: String?, _ now: Timestamp
     ) -> ObjectRecord {
-        let shownETag = key.encryption.showsMD5 ? taken.etag : etag
         var record = ObjectRecord(
-            file: file, size: taken.size, etag: shownETag, modified: now, headers: headers, metadata: metadata,
+            file: file, size: taken.size, etag: etag ?? taken.etag, modified: now, headers: headers, metadata: metadata,
             checksum: taken.checksum)
         record.encryption = key.encryption
         record.layout = key.encryption.layout

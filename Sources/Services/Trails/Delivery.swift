@@ -305,7 +305,7 @@ package final class Delivery: Sendable {
                 try await bucket.put(
                     TrailBucket.Put(
                         bucket: file.bucket, key: key, body: body, metadata: [], sourceARN: trail.arn.text,
-                        sourceAccount: trail.account))
+                        sourceAccount: trail.account, keyARN: file.keyARN))
                 plan.files[index].isPut = true
             } catch {
                 try await note(error, in: plan, at: index, for: trail)
@@ -328,6 +328,7 @@ package final class Delivery: Sendable {
                 let folder = LogFolder(
                     prefix: current.prefix, account: current.account, region: plan.files[index].region)
                 plan.files[index].bucket = current.bucket
+                plan.files[index].keyARN = current.kmsKeyARN
                 plan.files[index].key = folder.logFileKey(
                     stamp, compactTime: Timestamp(seconds: stamp.minute * 60).compactMinute)
             }

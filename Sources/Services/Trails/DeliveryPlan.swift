@@ -16,6 +16,8 @@ struct DeliveryPlan: Sendable, Equatable, Codable {
         var from: UInt64
         var to: UInt64
         var bucket: String = ""
+        /// The trail's key of KMS when the file got its name.
+        var keyARN: String?
         /// Nil while none has been given: before the first try, and after the store refused the last one. A refused file
         /// gets a new name, because others may have been written since that sort after the old one.
         var key: String?

@@ -54,6 +54,8 @@ package final class DigestChore: Sendable {
         var end: Int64
         var bucket: String
         var key: String
+        /// The trail's key of KMS.
+        var keyARN: String?
         var fingerprint: String
         var previous: Link?
         var files: [DeliveredFile]
@@ -197,7 +199,7 @@ package final class DigestChore: Sendable {
                     key: folder.digestKey(
                         trail: trail.name, homeRegion: trail.homeRegion,
                         compactTime: Timestamp(seconds: end).iso8601Basic),
-                    fingerprint: fingerprint, previous: chain.previous,
+                    keyARN: trail.kmsKeyARN, fingerprint: fingerprint, previous: chain.previous,
                     files: due.review.files.filter { $0.delivered < end * 1000 }, isLast: isLast)
                 try transaction.store(planKey, plan)
                 return plan
@@ -265,7 +267,7 @@ package final class DigestChore: Sendable {
                     metadata: [
                         WireHeader(Digest.signatureMetadata, signature),
                         WireHeader(Digest.signatureAlgorithmMetadata, Digest.signatureAlgorithm),
-                    ], sourceARN: trail.arn.text, sourceAccount: trail.account))
+                    ], sourceARN: trail.arn.text, sourceAccount: trail.account, keyARN: plan.keyARN))
         } catch {
             try await note(error, plan, of: trail)
             throw error

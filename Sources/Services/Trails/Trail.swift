@@ -14,6 +14,8 @@ struct Trail: Sendable, Equatable, Codable {
     var homeRegion: String
     var bucket: String
     var prefix: String?
+    /// The ARN of the key of KMS for log files and digests; nil: under the store's key.
+    var kmsKeyARN: String?
     var includesGlobalServiceEvents: Bool
     var isMultiRegion: Bool
     var hasLogFileValidation: Bool

@@ -25,7 +25,8 @@ extension TrailBucket {
                     bucket: put.bucket, key: put.key, body: put.body,
                     headers: ServicePutHeaders(
                         contentType: LogFile.contentType, contentEncoding: LogFile.contentEncoding, acl: Self.acl,
-                        metadata: put.metadata))
+                        metadata: put.metadata, keyARN: put.keyARN,
+                        encryptionContext: put.keyARN == nil ? [:] : ["aws:cloudtrail:arn": put.sourceARN]))
             })
     }
 }

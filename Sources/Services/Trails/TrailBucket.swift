@@ -29,6 +29,8 @@ package struct TrailBucket: Sendable {
         package var metadata: [WireHeader]
         package var sourceARN: String
         package var sourceAccount: String
+        /// The ARN of the key of KMS under which it is encrypted; nil: under the store's key.
+        package var keyARN: String?
     }
 
     /// Who asks and writes, as bucket policies name it.

@@ -79,6 +79,7 @@ package final class TrailService: Sendable {
     let catalog: Catalog
     let journal: Journal
     let bucket: TrailBucket
+    let kms: TrailKMS
     let search: Search
     let signingKeys: SigningKeys
     let delivery: Delivery
@@ -89,16 +90,18 @@ package final class TrailService: Sendable {
     let channelStatuses = Mutex<[String: ChannelStatus]>([:])
 
     /// - Parameters:
+    ///   - kms: where the keys of log files come from.
     ///   - search: event history's search.
     ///   - randomBytes: for the ids that tell trails of one name apart.
     package init(
-        catalog: Catalog, journal: Journal, bucket: TrailBucket, search: @escaping Search, signingKeys: SigningKeys,
-        delivery: Delivery, digests: DigestChore, clock: @escaping Clock,
+        catalog: Catalog, journal: Journal, bucket: TrailBucket, kms: TrailKMS, search: @escaping Search,
+        signingKeys: SigningKeys, delivery: Delivery, digests: DigestChore, clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8]
     ) {
         self.catalog = catalog
         self.journal = journal
         self.bucket = bucket
+        self.kms = kms
         self.search = search
         self.signingKeys = signingKeys
         self.delivery = delivery
@@ -132,10 +135,14 @@ package final class TrailService: Sendable {
         trail.tags = input.tags
         trail.beginEpoch(from: 0)
         try trail.checkGlobalEvents()
-        let wanted = trail
+        let asked = trail
         // Asked before the bucket is looked at, and again in the transaction, where it counts.
-        try await catalog.read { snapshot throws(AWSError) in try snapshot.checkRoom(for: wanted) }
-        try await bucket.check(wanted)
+        try await catalog.read { snapshot throws(AWSError) in try snapshot.checkRoom(for: asked) }
+        try await bucket.check(asked)
+        if let name = settings.kmsKey, !name.isEmpty {
+            trail.kmsKeyARN = try await kms.check(name, for: asked, now: clock())
+        }
+        let wanted = trail
         let journal = journal
         let delivery = delivery
         try await catalog.write { transaction throws(AWSError) in
@@ -149,9 +156,10 @@ package final class TrailService: Sendable {
     }
 
     func updateTrail(_ input: UpdateTrailInput, _ call: Call) async throws(AWSError) -> TrailSettingsOutput {
-        let settings = input.settings
         let before = try await changeable(input.name, call)
-        try await bucket.check(try before.merging(settings))
+        let asked = try before.merging(input.settings)
+        try await bucket.check(asked)
+        let settings = try await resolved(input.settings, of: asked)
         let clock = clock
         let changed = try await change(input.name, call) { trail, transaction throws(AWSError) in
             let merged = try trail.merging(settings)
@@ -168,6 +176,17 @@ package final class TrailService: Sendable {
         }
         nudge()
         return TrailSettingsOutput(trail: changed)
+    }
+
+    /// Settings with the key's ARN in the place of its name. A key that stays is looked at again when the bucket changes.
+    private func resolved(_ settings: TrailSettings, of asked: Trail) async throws(AWSError) -> TrailSettings {
+        var settings = settings
+        if let name = settings.kmsKey {
+            if !name.isEmpty { settings.kmsKey = try await kms.check(name, for: asked, now: clock()) }
+        } else if let key = asked.kmsKeyARN, settings.bucket != nil || settings.prefix != nil {
+            _ = try await kms.check(key, for: asked, now: clock())
+        }
+        return settings
     }
 
     func deleteTrail(_ input: TrailNameInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
@@ -233,6 +252,7 @@ extension Trail {
         var merged = self
         if let bucket = settings.bucket { merged.bucket = bucket }
         if let prefix = settings.prefix { merged.prefix = prefix.isEmpty ? nil : prefix }
+        if let key = settings.kmsKey { merged.kmsKeyARN = key.isEmpty ? nil : key }
         if let flag = settings.isMultiRegion {
             // Going to all regions turns global events on, unless the caller says otherwise, which is refused below.
             if flag, !isMultiRegion { merged.includesGlobalServiceEvents = true }

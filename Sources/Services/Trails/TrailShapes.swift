@@ -43,6 +43,8 @@ struct TrailSettings: Sendable {
     var includesGlobalServiceEvents: Bool?
     var isMultiRegion: Bool?
     var hasLogFileValidation: Bool?
+    /// As it was given, later its ARN; empty to remove it.
+    var kmsKey: String?
 
     /// - Throws: `UnsupportedOperationException` for what this server does not have, so that nobody believes that a key
     ///   or a topic is in use; empty texts, which remove such a thing, are fine.
@@ -52,8 +54,9 @@ struct TrailSettings: Sendable {
         includesGlobalServiceEvents = try fields.bool("IncludeGlobalServiceEvents")
         isMultiRegion = try fields.bool("IsMultiRegionTrail")
         hasLogFileValidation = try fields.bool("EnableLogFileValidation")
+        kmsKey = try fields.string("KmsKeyId")
         for (member, what) in [
-            ("SnsTopicName", "delivery of notices to a topic"), ("KmsKeyId", "encryption of log files with a KMS key"),
+            ("SnsTopicName", "delivery of notices to a topic"),
             ("CloudWatchLogsLogGroupArn", "delivery to a log group"),
             ("CloudWatchLogsRoleArn", "delivery to a log group"),
         ] {
@@ -96,6 +99,7 @@ struct TrailDescription {
         if isFull { members.append("HomeRegion", .string(trail.homeRegion)) }
         members.append("TrailARN", .string(trail.arn.text))
         members.append("LogFileValidationEnabled", .bool(trail.hasLogFileValidation))
+        members.append("KmsKeyId", ifPresent: WireValue(trail.kmsKeyARN))
         if isFull {
             members.append("HasCustomEventSelectors", .bool(trail.selectors != nil))
             members.append("HasInsightSelectors", false)

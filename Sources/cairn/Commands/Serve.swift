@@ -54,13 +54,20 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Bodies of POST /events taken in at the same time. (default: 16)")
     var intakeBodies: String?
 
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "For rehearsals: a time to add to the clock, such as 90d or -12h. Events then tell this time.",
+            visibility: .hidden))
+    var clockOffset: String?
+
     func run() async throws {
         let flags: [String: String?] = [
             "config": config, "data": data, "listen": listen, "delivery-interval": deliveryInterval,
             "digest-interval": digestInterval, "region": region, "log-level": logLevel,
             "trusted-proxies": trustedProxies, "s3-hosts": s3Hosts,
             "trusted-ca": trustedCa, "intake-backlog": intakeBacklog, "intake-spool": intakeSpool,
-            "intake-bodies": intakeBodies,
+            "intake-bodies": intakeBodies, "clock-offset": clockOffset,
         ]
         do {
             let configuration = try await ServerConfiguration.load(
