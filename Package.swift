@@ -112,7 +112,8 @@ let package = Package(
             path: "Sources/cairn", swiftSettings: strict),
         // Measures; nothing depends on it.
         .executableTarget(
-            name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire"], path: "Benchmarks/cairn-bench",
+            name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire", "Policies"],
+            path: "Benchmarks/cairn-bench",
             swiftSettings: strict),
         // Decides cases that it reads, for tests that compare the engine with others.
         .executableTarget(

@@ -4,6 +4,7 @@
 //
 //     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, and the disk's own sync time
 //     cairn-bench serve DIR on|off        a server on a free port, recording or not
+//     cairn-bench decide                  the processor time of policy decisions
 //     cairn-bench sign DIR CALL           one signed call as JSON: method, path, headers, body; CALL is read (GetCallerIdentity),
 //                                         change (PutBucketPolicy on the bucket `bench`) or object (PutObject of 1 KiB)
 
@@ -21,8 +22,9 @@ struct Bench {
         case ("journal", 3): try await JournalBench.run(Array(arguments)[1], seconds: Double(Array(arguments)[2]) ?? 2)
         case ("serve", 3): try await serve(Array(arguments)[1], isRecording: Array(arguments)[2] == "on")
         case ("sign", 3): try await sign(Array(arguments)[1], Array(arguments)[2])
+        case ("decide", 1): try DecisionBench.run()
         default:
-            print("usage: cairn-bench journal DIR SECONDS | serve DIR on|off | sign DIR read|change|object")
+            print("usage: cairn-bench journal DIR SECONDS | decide | serve DIR on|off | sign DIR read|change|object")
             exit(2)
         }
     }
