@@ -133,6 +133,11 @@ def journal():
     return [json.loads(line) for line in out.splitlines()]
 
 
+def decisions():
+    out = subprocess.check_output([BENCH, "decide"], text=True)
+    return {row["decision"]: row["nanoseconds"] for row in map(json.loads, out.splitlines())}
+
+
 def main():
     if not shutil.which("wrk"):
         sys.exit("make bench needs wrk, a Debian package: apt-get install wrk")
@@ -147,6 +152,14 @@ def main():
     for row in rows[1:]:
         print(f"journal, {row['callers']:3d} callers, acknowledged/s      {row['acknowledgedPerSecond']:8d}"
               f"    {row['cpuMicrosecondsEach']:.1f} us CPU each")
+    print()
+    decided = decisions()
+    titles = {
+        "oneStatement": "one statement", "usual": "user, boundary, control and bucket policies",
+        "tenPoliciesOf20": "10 policies of 20 statements", "tenPoliciesOf40": "10 policies of 40 statements",
+        "tenPoliciesOf20NoneMatches": "10 policies of 20, none matches"}
+    for name, title in titles.items():
+        print(f"a decision, {title:43s} {decided[name] / 1000:8.2f} us CPU")
     print()
     names = {"read": "GetCallerIdentity", "change": "PutBucketPolicy", "object": "PutObject of 1 KiB"}
     print("signed calls a second                    recording off       on   on/off   CPU us a call off, on   memory")

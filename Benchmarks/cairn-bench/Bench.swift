@@ -5,6 +5,7 @@
 //     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, and the disk's own sync time
 //     cairn-bench serve DIR on|off        a server on a free port, recording or not
 //     cairn-bench fill DIR BUCKET KEYS    documents of that many objects, see StoreBench.swift
+//     cairn-bench decide                  the processor time of policy decisions
 //     cairn-bench sign DIR CALL           one signed call as JSON: method, path, headers, body; CALL is read (GetCallerIdentity),
 //                                         change (PutBucketPolicy on the bucket `bench`) or object (PutObject of 1 KiB)
 
@@ -25,9 +26,11 @@ struct Bench {
             let given = Array(arguments)
             try await StoreBench.fill(given[1], bucket: given[2], keys: Int(given[3]) ?? 0)
         case ("sign", 3): try await sign(Array(arguments)[1], Array(arguments)[2])
+        case ("decide", 1): try DecisionBench.run()
         default:
             print(
-                "usage: cairn-bench journal DIR SECONDS | serve DIR on|off | fill DIR BUCKET KEYS | sign DIR read|change|object"
+                "usage: cairn-bench journal DIR SECONDS | decide | serve DIR on|off | fill DIR BUCKET KEYS"
+                    + " | sign DIR read|change|object"
             )
             exit(2)
         }

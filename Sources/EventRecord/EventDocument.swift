@@ -26,6 +26,8 @@ package enum EventDocument {
         }
         var cursor = JSONCursor(document)
         var isFirst = true
+        // Looking for the ends of malformed records may pass over the document a few times, not once for each of them.
+        var looseBytes = 4 * document.count
         while true {
             do throws(EventError) {
                 guard let first = try start(&cursor) else {
@@ -33,7 +35,7 @@ package enum EventDocument {
                     return contents
                 }
                 isFirst = false
-                try value(first, &cursor, &contents)
+                try value(first, &cursor, &contents, &looseBytes)
             } catch {
                 contents.failures.append(error)
                 isFirst = false
@@ -65,14 +67,14 @@ package enum EventDocument {
     }
 
     private static func value(
-        _ first: UInt8, _ cursor: inout JSONCursor, _ contents: inout Contents
+        _ first: UInt8, _ cursor: inout JSONCursor, _ contents: inout Contents, _ looseBytes: inout Int
     ) throws(EventError) {
         switch first {
-        case 0x5B: try elements(&cursor, &contents)
+        case 0x5B: try elements(&cursor, &contents, &looseBytes)
         case 0x7B:
             let start = cursor.position
             if try hasRecords(cursor) {
-                try envelope(&cursor, &contents)
+                try envelope(&cursor, &contents, &looseBytes)
             } else {
                 _ = try cursor.value()
                 contents.records.append(start..<cursor.position)
@@ -99,12 +101,14 @@ package enum EventDocument {
         UnsafeRawBufferPointer(start: cursor.base + Int(name.offset) + 1, count: name.length - 2).isEqual(to: "Records")
     }
 
-    private static func envelope(_ cursor: inout JSONCursor, _ contents: inout Contents) throws(EventError) {
+    private static func envelope(
+        _ cursor: inout JSONCursor, _ contents: inout Contents, _ looseBytes: inout Int
+    ) throws(EventError) {
         cursor.position += 1
         while true {
             let name = try cursor.key()
             if isRecords(name, cursor), try cursor.next() == 0x5B {
-                try elements(&cursor, &contents)
+                try elements(&cursor, &contents, &looseBytes)
             } else {
                 _ = try cursor.value()
             }
@@ -115,7 +119,9 @@ package enum EventDocument {
         }
     }
 
-    private static func elements(_ cursor: inout JSONCursor, _ contents: inout Contents) throws(EventError) {
+    private static func elements(
+        _ cursor: inout JSONCursor, _ contents: inout Contents, _ looseBytes: inout Int
+    ) throws(EventError) {
         cursor.position += 1
         if try cursor.next() == 0x5D {
             cursor.position += 1
@@ -128,7 +134,7 @@ package enum EventDocument {
                 contents.records.append(try cursor.value().range)
             } catch {
                 // One bad record must not take those after it along.
-                guard let end = looseEnd(cursor, from: start) else { throw error }
+                guard let end = looseEnd(cursor, from: start, &looseBytes) else { throw error }
                 contents.failures.append(error)
                 cursor.position = end
             }
@@ -140,11 +146,13 @@ package enum EventDocument {
     }
 
     /// Where a malformed element ends, judged by quotes and brackets alone; nil when that leads to no end of an element.
-    private static func looseEnd(_ cursor: JSONCursor, from start: Int) -> Int? {
+    private static func looseEnd(_ cursor: JSONCursor, from start: Int, _ looseBytes: inout Int) -> Int? {
         var depth = 0
         var isInText = false
         var index = start
-        while index < cursor.count {
+        defer { looseBytes -= index - start }
+        let end = min(cursor.count, start + max(looseBytes, 0))
+        while index < end {
             let byte = cursor.byte(index)
             if isInText {
                 if byte == 0x5C { index += 1 }

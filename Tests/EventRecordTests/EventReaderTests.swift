@@ -198,6 +198,14 @@ struct EventSchemaTests {
 }
 
 struct EventDocumentTests {
+    @Test func `a document of broken lists alone is passed over a few times, not once for each line`() {
+        // Each line opens what is never closed; looking for its end would lead to the end of the document each time.
+        let lines = 20_000
+        let contents = EventDocument.records(in: Array(String(repeating: "[{,\n", count: lines).utf8))
+        #expect(contents.records.isEmpty)
+        #expect(contents.failures.count == lines)
+    }
+
     @Test(
         arguments: [
             ("{\"Records\":[{\"a\":1},{\"b\":[{}]}]}", ["{\"a\":1}", "{\"b\":[{}]}"], 0),

@@ -1,0 +1,32 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+//
+// The fuzzers of `make fuzz`: a package of its own, because all of its code is built with libFuzzer's instrumentation and
+// the address sanitizer, and needs none of the main package's dependencies. Its name is the main package's, so that
+// `package` access reaches it; its rooms are the main package's own folders, by symbolic links. A parser in another room is
+// added by a link, a target, and a row in `FuzzTarget.all`.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "cairn",
+    targets: [
+        .systemLibrary(name: "CZstd", path: "Sources/CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "EventRecord", swiftSettings: strict),
+        .target(name: "Policies", swiftSettings: strict),
+        .target(name: "EventJournal", swiftSettings: strict),
+        .target(name: "EventHistory", dependencies: ["EventRecord", "EventJournal", "CZstd"], swiftSettings: strict),
+        .executableTarget(
+            name: "cairn-fuzz", dependencies: ["EventRecord", "Policies", "EventJournal", "EventHistory"],
+            swiftSettings: strict),
+    ]
+)
