@@ -181,7 +181,9 @@ def test_what_is_wrong_has_its_own_error(server, organization):
             RootId=root, PolicyType="SERVICE_CONTROL_POLICY"),
         "DuplicatePolicyAttachmentException": lambda: client.attach_policy(
             PolicyId="p-FullAWSAccess", TargetId=root),
-        "UnknownOperationException": lambda: client.leave_organization(),
+        "MasterCannotLeaveOrganizationException": lambda: client.leave_organization(),
+        "HandshakeNotFoundException": lambda: client.describe_handshake(HandshakeId="h-00000000"),
+        "UnknownOperationException": lambda: client.enable_all_features(),
     }.items():
         assert code_of(error_of(call)) == code
 
@@ -203,10 +205,123 @@ def test_services_and_delegated_administrators(server, organization):
     assert code_of(error_of(inside.list_accounts)) == "AccessDeniedException"
 
 
+def user_of(clients, server, name, *statements):
+    """A user of an account, given the account's clients: his own clients."""
+    iam = clients("iam")
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(
+        {"Version": "2012-10-17", "Statement": list(statements)}))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return lambda service: server.client(
+        service, aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+
+def test_operations_are_authorized_on_accounts_units_and_policies(server, organization):
+    admin, client, described, root = organization
+    account, other = new_account(client, "mine"), new_account(client, "yours")
+    unit = client.create_organizational_unit(ParentId=root, Name="mine")["OrganizationalUnit"]
+    arn = client.describe_account(AccountId=account)["Account"]["Arn"]
+    root_arn = f"arn:aws:organizations::{server.account_id}:root/{described['Id']}/{root}"
+    mover = user_of(
+        admin, server, "mover",
+        {"Effect": "Allow", "Action": "organizations:MoveAccount", "Resource": [arn, unit["Arn"], root_arn]},
+        {"Effect": "Allow", "Action": "organizations:EnableAWSServiceAccess", "Resource": "*",
+         "Condition": {"StringEquals": {"organizations:ServicePrincipal": "config.amazonaws.com"}}})("organizations")
+    move = {"SourceParentId": root, "DestinationParentId": unit["Id"]}
+    assert code_of(error_of(mover.move_account, AccountId=other, **move)) == "AccessDeniedException"
+    mover.move_account(AccountId=account, **move)
+    mover.enable_aws_service_access(ServicePrincipal="config.amazonaws.com")
+    assert code_of(error_of(mover.enable_aws_service_access, ServicePrincipal="sso.amazonaws.com")) \
+        == "AccessDeniedException"
+
+
+def test_keys_say_whose_the_caller_and_the_resource_are(server, organization):
+    admin, client, described, root = organization
+    account = new_account(client, "keys")
+    unit = client.create_organizational_unit(ParentId=root, Name="keys")["OrganizationalUnit"]["Id"]
+    client.move_account(AccountId=account, SourceParentId=root, DestinationParentId=unit)
+    path = f"{described['Id']}/{root}/{unit}/"
+    inside = member(server, admin, account)
+    inside("s3").create_bucket(Bucket="keys-of-a-unit")
+    reader = user_of(
+        inside, server, "reader",
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*", "Condition": {
+            "StringEquals": {"aws:ResourceOrgID": described["Id"], "aws:ResourceAccount": account},
+            "ForAnyValue:StringLike": {"aws:ResourceOrgPaths": [f"{described['Id']}/{root}/*"],
+                                       "aws:PrincipalOrgPaths": [path]}}},
+        {"Effect": "Allow", "Action": "s3:GetBucketLocation", "Resource": "*", "Condition": {
+            "ForAnyValue:StringEquals": {"aws:PrincipalOrgPaths": [f"{described['Id']}/{root}/"]}}})("s3")
+    reader.list_objects_v2(Bucket="keys-of-a-unit")
+    assert code_of(error_of(reader.get_bucket_location, Bucket="keys-of-a-unit")) == "AccessDenied"
+
+
+def test_members_leave_and_are_invited_back(server, organization):
+    admin, client, described, root = organization
+    account = new_account(client, "guest")
+    inside = member(server, admin, account)("organizations")
+    client.register_delegated_administrator(AccountId=account, ServicePrincipal="config.amazonaws.com")
+    assert code_of(error_of(inside.leave_organization)) == "ConstraintViolationException"
+    client.deregister_delegated_administrator(AccountId=account, ServicePrincipal="config.amazonaws.com")
+    inside.leave_organization()
+    assert code_of(error_of(inside.describe_organization)) == "AWSOrganizationsNotInUseException"
+    assert code_of(error_of(client.describe_account, AccountId=account)) == "AccountNotFoundException"
+
+    invitation = client.invite_account_to_organization(
+        Target={"Id": "guest@example.com", "Type": "EMAIL"}, Notes="come back")["Handshake"]
+    assert re.fullmatch(r"h-[0-9a-z]{8,32}", invitation["Id"]) and invitation["State"] == "OPEN"
+    assert invitation["Arn"] == \
+        f"arn:aws:organizations::{server.account_id}:handshake/{described['Id']}/invite/{invitation['Id']}"
+    assert {"Id": "guest@example.com", "Type": "EMAIL"} in invitation["Parties"]
+    event = server.events(region="us-east-1", EventName="InviteAccountToOrganization", at_least=1)[0]
+    assert "guest@example.com" not in json.dumps(event) and "come back" not in json.dumps(event)
+    assert code_of(error_of(client.invite_account_to_organization, Target={"Id": account, "Type": "ACCOUNT"})) \
+        == "DuplicateHandshakeException"
+    # Only the one who was asked can answer.
+    assert code_of(error_of(client.accept_handshake, HandshakeId=invitation["Id"])) == "HandshakeNotFoundException"
+    inside.decline_handshake(HandshakeId=invitation["Id"])
+    assert code_of(error_of(inside.accept_handshake, HandshakeId=invitation["Id"])) \
+        == "InvalidHandshakeTransitionException"
+    second = client.invite_account_to_organization(Target={"Id": account, "Type": "ACCOUNT"})["Handshake"]["Id"]
+    client.cancel_handshake(HandshakeId=second)
+    assert code_of(error_of(client.cancel_handshake, HandshakeId=second)) == "HandshakeAlreadyInStateException"
+    third = client.invite_account_to_organization(Target={"Id": account, "Type": "ACCOUNT"})["Handshake"]["Id"]
+    listed = {h["Id"]: h["State"] for h in inside.list_handshakes_for_account()["Handshakes"]}
+    assert listed == {invitation["Id"]: "DECLINED", second: "CANCELED", third: "OPEN"}
+    assert inside.accept_handshake(HandshakeId=third)["Handshake"]["State"] == "ACCEPTED"
+    back = client.describe_account(AccountId=account)["Account"]
+    assert back["Name"] == "guest" and back["JoinedMethod"] == "INVITED"
+    assert client.list_parents(ChildId=account)["Parents"][0]["Id"] == root
+    assert code_of(error_of(client.invite_account_to_organization, Target={"Id": account, "Type": "ACCOUNT"})) \
+        == "HandshakeConstraintViolationException"
+    client.remove_account_from_organization(AccountId=account)
+    assert account not in {a["Id"] for a in client.list_accounts()["Accounts"]}
+
+
+def test_a_closed_account_answers_nobody(server, organization):
+    admin, client, *_ = organization
+    account = new_account(client, "closing")
+    inside = member(server, admin, account)
+    local = user_of(inside, server, "local", {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    local("sts").get_caller_identity()
+    client.close_account(AccountId=account)
+    assert client.describe_account(AccountId=account)["Account"]["Status"] == "SUSPENDED"
+    for clients in (inside, local):
+        assert code_of(error_of(clients("sts").get_caller_identity)) == "InvalidClientTokenId"
+    assert code_of(error_of(
+        admin("sts").assume_role, RoleArn=f"arn:aws:iam::{account}:role/{ROLE}", RoleSessionName="no")) == "AccessDenied"
+    assert code_of(error_of(client.close_account, AccountId=account)) == "AccountAlreadyClosedException"
+    assert code_of(error_of(client.close_account, AccountId=server.account_id)) == "ConstraintViolationException"
+
+
 def test_the_organization_survives_a_restart(server, organization):
     _, client, described, _ = organization
-    before = sorted(a["Id"] for a in client.list_accounts()["Accounts"])
+    def accounts(organizations):
+        pages = organizations.get_paginator("list_accounts").paginate()
+        return sorted((a["Id"], a["Status"]) for page in pages for a in page["Accounts"])
+
+    before, handshakes = accounts(client), client.list_handshakes_for_organization()["Handshakes"]
     server.restart()
     again = server.client("organizations")
     assert again.describe_organization()["Organization"]["Id"] == described["Id"]
-    assert sorted(a["Id"] for a in again.list_accounts()["Accounts"]) == before
+    assert accounts(again) == before
+    assert again.list_handshakes_for_organization()["Handshakes"] == handshakes

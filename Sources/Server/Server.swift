@@ -172,7 +172,8 @@ private struct House: Sendable {
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
             controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
-            rootSecret: secret, store: identities, credentials: credentials, randomBytes: random)
+            rootSecret: secret, store: identities, credentials: credentials, randomBytes: random,
+            isClosed: { organizations.isClosed(account: $0) })
         let documents = try ProviderDocuments(trustedAuthorities: configuration.trustedAuthorities)
         let sts = STSService(
             store: identities, credentials: credentials, sessions: sessions, authorizer: authorizer,

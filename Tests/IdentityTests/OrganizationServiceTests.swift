@@ -92,6 +92,41 @@ final class OrganizationServiceTests {
         return try #require(status["CreateAccountStatus"]?.asStructure?["AccountId"]?.asString)
     }
 
+    @Test func `what an operation touches is named by its ARN, the account's own right alone deciding`() async throws {
+        let house = try await made()
+        let id = try #require(house.store.controls(over: management).organizationID)
+        func resources(_ operation: String, _ parameters: WireStructure) throws -> [String] {
+            let bound = try #require(house.service.service.operations[operation])
+            let request = OperationRequest(
+                operation: operation, parameters: parameters,
+                http: try WireRequest(method: "POST", target: "/", headers: []))
+            let call = Call(
+                caller: .root(of: management, accessKeyID: nil), accountID: management, region: "us-east-1", time: now,
+                requestID: "r", eventID: "e", sourceAddress: "127.0.0.1", userAgent: nil, isSecureTransport: false)
+            return bound.resources(request, call).map(\.arn)
+        }
+        let beginning = "arn:aws:organizations::\(management)"
+        #expect(
+            try resources(
+                "MoveAccount",
+                [
+                    "AccountId": "222222222222", "SourceParentId": .string(house.root),
+                    "DestinationParentId": "ou-abcd-12345678",
+                ]) == [
+                    "\(beginning):account/\(id)/222222222222", "\(beginning):root/\(id)/\(house.root)",
+                    "\(beginning):ou/\(id)/ou-abcd-12345678",
+                ])
+        #expect(
+            try resources("AttachPolicy", ["PolicyId": "p-FullAWSAccess", "TargetId": "222222222222"]).first
+                == "arn:aws:organizations::aws:policy/service_control_policy/p-FullAWSAccess")
+        #expect(
+            try resources(
+                "InviteAccountToOrganization", ["Target": .structure(["Id": "222222222222", "Type": "ACCOUNT"])])
+                == ["\(beginning):account/\(id)/222222222222"])
+        #expect(try resources("ListAccounts", [:]).isEmpty)
+        #expect(try resources("DescribeAccount", ["AccountId": "*"]).isEmpty)
+    }
+
     @Test func `an account inherits a level from the root, each unit and itself`() async throws {
         let house = try await made()
         let member = try await account(house, "dev")
@@ -108,6 +143,10 @@ final class OrganizationServiceTests {
         #expect(controls.service?.isManagementAccount == false)
         #expect(house.store.controls(over: management).service?.isManagementAccount == true)
         #expect(house.store.controls(over: "999999999999").organizationID == nil)
+        let id = try #require(house.store.controls(over: member).organizationID)
+        #expect(
+            house.store.controls(over: member).organizationPath == "\(id)/\(house.root)/\(unitID.asString ?? "")/")
+        #expect(house.store.controls(over: management).organizationPath == "\(id)/\(house.root)/")
     }
 
     @Test func `a new account has the role that the management account may assume`() async throws {

@@ -67,7 +67,7 @@ package final class Authorizer: Sendable {
         if let resource { policies.resource = try await resourcePolicy(resource) }
         take(organizationPolicies: call.caller.accountID, over: account, into: &policies)
         var context = self.context(call)
-        if resource?.accountID ?? owner != nil { context["aws:ResourceAccount"] = ContextValue(account) }
+        add(owner: account, to: &context)
         for key in conditions {
             context[key.name] = key.isMultiValued ? ContextValue(set: key.values) : ContextValue(key.values.first ?? "")
         }
@@ -82,6 +82,16 @@ package final class Authorizer: Sendable {
 
     /// Keeps the reason of a decision that another room, or another part of this one, has made.
     func keep(_ note: DecisionNote) { self.note(note) }
+
+    /// Adds the keys that say whose the resource is.
+    func add(owner account: String, to context: inout RequestContext) {
+        guard !account.isEmpty else { return }
+        context["aws:ResourceAccount"] = ContextValue(account)
+        let controls = controls(account)
+        guard let organization = controls.organizationID else { return }
+        context["aws:ResourceOrgID"] = ContextValue(organization)
+        context["aws:ResourceOrgPaths"] = ContextValue(set: controls.organizationPath.map { [$0] } ?? [])
+    }
 
     /// Adds what the organization says of the caller's account and of the one that owns the resource.
     func take(organizationPolicies caller: String?, over owner: String, into policies: inout PoliciesInForce) {
@@ -189,8 +199,12 @@ package final class Authorizer: Sendable {
         if let entity = (caller.session?.issuerID ?? caller.principalID).flatMap({ store.entity(id: $0) }) {
             for tag in entity.tags { context["aws:PrincipalTag/\(tag.key)"] = ContextValue(tag.value) }
         }
-        if let account = caller.accountID, let organization = controls(account).organizationID {
-            context["aws:PrincipalOrgID"] = ContextValue(organization)
+        if let account = caller.accountID {
+            let own = controls(account)
+            if let organization = own.organizationID {
+                context["aws:PrincipalOrgID"] = ContextValue(organization)
+                context["aws:PrincipalOrgPaths"] = ContextValue(set: own.organizationPath.map { [$0] } ?? [])
+            }
         }
         guard let session = caller.session else { return context }
         for tag in session.tags { context["aws:PrincipalTag/\(tag.key)"] = ContextValue(tag.value) }
@@ -226,14 +240,17 @@ package struct AccountControls: Sendable {
     package var service: ControlPolicies?
     package var resource: ControlPolicies?
     package var organizationID: String?
+    /// The units over the account: `o-id/r-id/ou-id/`.
+    package var organizationPath: String?
     /// The ids of policies over the account that cannot be read: nothing is allowed then.
     package var damaged: [String]
 
     package init(
         service: ControlPolicies? = nil, resource: ControlPolicies? = nil, organizationID: String? = nil,
-        damaged: [String] = []
+        organizationPath: String? = nil, damaged: [String] = []
     ) {
         self.damaged = damaged
+        self.organizationPath = organizationPath
         self.service = service
         self.resource = resource
         self.organizationID = organizationID

@@ -118,6 +118,9 @@ package final class IdentityStore: Sendable {
         state.withLock { $0.accounts.values.first { $0.settings.alias == alias }?.accountID }
     }
 
+    /// Whether there is anything in an account.
+    func has(account: String) -> Bool { state.withLock { $0.accounts[account] != nil } }
+
     /// Whether an account has any user, so that somebody could sign in to it.
     func hasUsers(_ account: String) -> Bool {
         state.withLock { $0.accounts[account].map { !$0.users.isEmpty } ?? false }

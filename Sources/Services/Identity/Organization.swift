@@ -3,7 +3,9 @@
 // The organization, document `organization` in the catalog, JSON:
 //   { "Version": 1, "Id": "o-...", "RootId": "r-...", "Management": account, "Types": [policy type],
 //     "Services": [[principal, ISO 8601]], "Delegates": [[account, principal, ISO 8601]],
-//     "Accounts": [[id, name, e-mail, joined, method, parent]], "Units": [[id, name, parent]],
+//     "Accounts": [[id, name, e-mail, joined, method, parent]], a closed account's with "CLOSED" at the end,
+//     "Former": rows of the same form, of accounts that have left,
+//     "Handshakes": [[id, account, target, state, requested, expires, notes]], "HandshakeTags": [[id, key, value]], "Units": [[id, name, parent]],
 //     "Policies": [[id, name, description, type, content]], "Attached": [[target, policy]],
 //     "Requests": [[id, account, name, requested]], "Tags": [[resource, key, value]] }
 //
@@ -33,6 +35,32 @@ struct Organization: Sendable {
         /// `CREATED` or `INVITED` (the management account's own word).
         var method: String
         var parent: String
+        var isClosed = false
+    }
+
+    /// An invitation into the organization.
+    struct Handshake: Sendable {
+        enum State: String, Sendable {
+            case open = "OPEN"
+            case accepted = "ACCEPTED"
+            case declined = "DECLINED"
+            case canceled = "CANCELED"
+            case expired = "EXPIRED"
+        }
+
+        var id: String
+        var account: String
+        /// The account's id or e-mail address, as the invitation named it.
+        var target: String
+        var state: State
+        var requested: Timestamp
+        var expires: Timestamp
+        var notes: String
+        var tags: [CallerSession.Tag] = []
+
+        var isByEmail: Bool { target.contains("@") }
+
+        func state(at now: Timestamp) -> State { state == .open && now >= expires ? .expired : state }
     }
 
     struct Unit: Sendable, Equatable {
@@ -101,6 +129,9 @@ struct Organization: Sendable {
     /// Policy ids by target, in the order of attachment.
     var attached: [String: [String]] = [:]
     var requests: [Request] = []
+    /// Accounts that have left, under their old names.
+    var former: [Account] = []
+    var handshakes: [Handshake] = []
     var tags: [String: [CallerSession.Tag]] = [:]
 
     init(id: String, rootID: String, management: String) {
@@ -139,6 +170,11 @@ struct Organization: Sendable {
             place = parent
         }
         return path
+    }
+
+    /// The units over an account as `aws:PrincipalOrgPaths` has them: `o-id/r-id/ou-id/`.
+    func condition(path account: String) -> String {
+        ([id] + path(to: account).dropLast()).map { $0 + "/" }.joined()
     }
 
     func depth(of parent: String) -> Int { path(to: parent).count - 1 }
@@ -183,9 +219,25 @@ extension Organization {
             delegates.append(Delegate(account: row[0], service: row[1], since: since))
         }
         for row in members.rows("Accounts") {
-            guard row.count == 6, let joined = Timestamp(iso8601: row[3]) else { return nil }
-            accounts[row[0]] = Account(
-                id: row[0], name: row[1], email: row[2], joined: joined, method: row[4], parent: row[5])
+            guard let account = Account(row: row) else { return nil }
+            accounts[account.id] = account
+        }
+        for row in members.rows("Former") {
+            guard let account = Account(row: row) else { return nil }
+            former.append(account)
+        }
+        for row in members.rows("Handshakes") {
+            guard row.count == 7, let state = Handshake.State(rawValue: row[3]),
+                let requested = Timestamp(iso8601: row[4]), let expires = Timestamp(iso8601: row[5])
+            else { return nil }
+            handshakes.append(
+                Handshake(
+                    id: row[0], account: row[1], target: row[2], state: state, requested: requested, expires: expires,
+                    notes: row[6]))
+        }
+        for row in members.rows("HandshakeTags") where row.count == 3 {
+            guard let index = handshakes.firstIndex(where: { $0.id == row[0] }) else { continue }
+            handshakes[index].tags.append(.init(key: row[1], value: row[2]))
         }
         for row in members.rows("Units") {
             guard row.count == 3 else { return nil }
@@ -214,10 +266,16 @@ extension Organization {
             "Management": .string(management), "Types": .list(types.map { .string($0.rawValue) }),
             "Services": rows(services.map { [$0.principal, time($0.since)] }),
             "Delegates": rows(delegates.map { [$0.account, $0.service, time($0.since)] }),
-            "Accounts": rows(
-                accounts.values.sorted { $0.id < $1.id }.map {
-                    [$0.id, $0.name, $0.email, time($0.joined), $0.method, $0.parent]
+            "Accounts": rows(accounts.values.sorted { $0.id < $1.id }.map(\.row)),
+            "Former": rows(former.map(\.row)),
+            "Handshakes": rows(
+                handshakes.map {
+                    [
+                        $0.id, $0.account, $0.target, $0.state.rawValue, time($0.requested), time($0.expires), $0.notes,
+                    ]
                 }),
+            "HandshakeTags": rows(
+                handshakes.flatMap { handshake in handshake.tags.map { [handshake.id, $0.key, $0.value] } }),
             "Units": rows(units.values.sorted { $0.id < $1.id }.map { [$0.id, $0.name, $0.parent] }),
             "Policies": rows(
                 policies.values.filter { !$0.isDefault }.sorted { $0.id < $1.id }.map {
@@ -229,6 +287,19 @@ extension Organization {
             "Tags": rows(
                 tags.sorted { $0.key < $1.key }.flatMap { id, tags in tags.map { [id, $0.key, $0.value] } }),
         ]).json
+    }
+}
+
+extension Organization.Account {
+    fileprivate init?(row: [String]) {
+        guard row.count == 6 || row.count == 7, let joined = Timestamp(iso8601: row[3]) else { return nil }
+        self.init(
+            id: row[0], name: row[1], email: row[2], joined: joined, method: row[4], parent: row[5],
+            isClosed: row.last == "CLOSED" && row.count == 7)
+    }
+
+    fileprivate var row: [String] {
+        [id, name, email, joined.iso8601Milliseconds, method, parent] + (isClosed ? ["CLOSED"] : [])
     }
 }
 

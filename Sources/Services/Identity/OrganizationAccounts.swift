@@ -10,38 +10,32 @@ extension OrganizationService {
     private static let hidden: WireValue = "****"
 
     static let accountOperations: [Operation<OrganizationService>] = [
-        Operation("CreateOrganization", .write, perform: OrganizationService.createOrganization),
-        Operation("DescribeOrganization", .read, perform: OrganizationService.describeOrganization),
-        Operation("DeleteOrganization", .write, perform: OrganizationService.deleteOrganization),
-        Operation(
+        operation("CreateOrganization", .write, OrganizationService.createOrganization),
+        operation("DescribeOrganization", .read, OrganizationService.describeOrganization),
+        operation("DeleteOrganization", .write, OrganizationService.deleteOrganization),
+        operation(
             "CreateAccount", .write,
             recorded: { request in
                 var parameters = request.parameters
                 for name in ["Email", "AccountName"] where parameters[name] != nil { parameters[name] = hidden }
                 return WireValue.structure(parameters).firstLettersLowered
-            }, perform: OrganizationService.createAccount),
-        Operation("DescribeCreateAccountStatus", .read, perform: OrganizationService.describeCreateAccountStatus),
-        Operation("ListCreateAccountStatus", .read, perform: OrganizationService.listCreateAccountStatus),
-        Operation("ListAccounts", .read, perform: OrganizationService.listAccounts),
-        Operation("ListAccountsForParent", .read, perform: OrganizationService.listAccountsForParent),
-        Operation("DescribeAccount", .read, perform: OrganizationService.describeAccount),
-        Operation("MoveAccount", .write, perform: OrganizationService.moveAccount),
-        Operation("ListRoots", .read, perform: OrganizationService.listRoots),
-        Operation("ListChildren", .read, perform: OrganizationService.listChildren),
-        Operation("ListParents", .read, perform: OrganizationService.listParents),
-        Operation("CreateOrganizationalUnit", .write, perform: OrganizationService.createUnit),
-        Operation("DescribeOrganizationalUnit", .read, perform: OrganizationService.describeUnit),
-        Operation("UpdateOrganizationalUnit", .write, perform: OrganizationService.updateUnit),
-        Operation("DeleteOrganizationalUnit", .write, perform: OrganizationService.deleteUnit),
-        Operation(
-            "ListOrganizationalUnitsForParent", .read, perform: OrganizationService.listUnits),
-        Operation("EnableAWSServiceAccess", .write, perform: OrganizationService.enableService),
-        Operation("DisableAWSServiceAccess", .write, perform: OrganizationService.disableService),
-        Operation("ListAWSServiceAccessForOrganization", .read, perform: OrganizationService.listServices),
-        Operation("RegisterDelegatedAdministrator", .write, perform: OrganizationService.registerDelegate),
-        Operation("DeregisterDelegatedAdministrator", .write, perform: OrganizationService.deregisterDelegate),
-        Operation("ListDelegatedAdministrators", .read, perform: OrganizationService.listDelegates),
-        Operation("ListDelegatedServicesForAccount", .read, perform: OrganizationService.listDelegatedServices),
+            }, OrganizationService.createAccount),
+        operation("DescribeCreateAccountStatus", .read, OrganizationService.describeCreateAccountStatus),
+        operation("ListCreateAccountStatus", .read, OrganizationService.listCreateAccountStatus),
+        operation("ListAccounts", .read, OrganizationService.listAccounts),
+        operation("ListAccountsForParent", .read, on: ["ParentId"], OrganizationService.listAccountsForParent),
+        operation("DescribeAccount", .read, on: ["AccountId"], OrganizationService.describeAccount),
+        operation(
+            "MoveAccount", .write, on: ["AccountId", "SourceParentId", "DestinationParentId"],
+            OrganizationService.moveAccount),
+        operation("ListRoots", .read, OrganizationService.listRoots),
+        operation("ListChildren", .read, on: ["ParentId"], OrganizationService.listChildren),
+        operation("ListParents", .read, on: ["ChildId"], OrganizationService.listParents),
+        operation("CreateOrganizationalUnit", .write, on: ["ParentId"], OrganizationService.createUnit),
+        operation("DescribeOrganizationalUnit", .read, on: ["OrganizationalUnitId"], OrganizationService.describeUnit),
+        operation("UpdateOrganizationalUnit", .write, on: ["OrganizationalUnitId"], OrganizationService.updateUnit),
+        operation("DeleteOrganizationalUnit", .write, on: ["OrganizationalUnitId"], OrganizationService.deleteUnit),
+        operation("ListOrganizationalUnitsForParent", .read, on: ["ParentId"], OrganizationService.listUnits),
     ]
 
     // MARK: The organization
@@ -106,10 +100,11 @@ extension OrganizationService {
 
     // MARK: Accounts
 
-    private func shape(_ account: Organization.Account, _ organization: Organization) -> WireValue {
+    func shape(_ account: Organization.Account, _ organization: Organization) -> WireValue {
         .structure([
             "Id": .string(account.id), "Arn": .string(organization.arn(account: account.id)),
-            "Email": .string(account.email), "Name": .string(account.name), "Status": "ACTIVE", "State": "ACTIVE",
+            "Email": .string(account.email), "Name": .string(account.name),
+            "Status": account.isClosed ? "SUSPENDED" : "ACTIVE", "State": account.isClosed ? "SUSPENDED" : "ACTIVE",
             "JoinedMethod": .string(account.method), "JoinedTimestamp": .timestamp(account.joined),
         ])
     }
@@ -133,7 +128,8 @@ extension OrganizationService {
         }
         let tags = try Self.tags(fields)
         let organization = try governed(call, mayDelegate: false)
-        guard !organization.accounts.values.contains(where: { $0.email.lowercased() == email.lowercased() }) else {
+        let known = Array(organization.accounts.values) + organization.former
+        guard !known.contains(where: { $0.email.lowercased() == email.lowercased() }) else {
             throw .organizationConflict(
                 "DuplicateAccountException", "An account with this e-mail address is already in the organization.")
         }
@@ -141,7 +137,7 @@ extension OrganizationService {
             throw .organizationLimit("The organization has as many accounts as it may have.")
         }
         var id = FreshID.account(randomBytes)
-        while organization.accounts[id] != nil { id = FreshID.account(randomBytes) }
+        while organization.accounts[id] != nil || identities.has(account: id) { id = FreshID.account(randomBytes) }
         let account = Organization.Account(
             id: id, name: name, email: email, joined: call.time, method: "CREATED", parent: organization.rootID)
         try await identities.change(id) { [self] identities throws(AWSError) in
@@ -427,125 +423,6 @@ extension OrganizationService {
         guard organization.isParent(parent) else { throw .noSuchParent }
         let units = organization.units.values.filter { $0.parent == parent }
         return try page(units, fields, named: "OrganizationalUnits", by: \.id) { shape($0, organization) }
-    }
-
-    // MARK: Services and delegated administrators
-
-    private func service(_ fields: WireFields) throws(AWSError) -> String {
-        let name = try required(fields, "ServicePrincipal")
-        guard name.hasSuffix(".amazonaws.com"), name.utf8.count <= 128 else {
-            throw .organizationInput("You specified an unrecognized service principal.")
-        }
-        return name
-    }
-
-    @Sendable func enableService(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let name = try service(try input.fields("ServicePrincipal"))
-        try await change(call) { organization throws(AWSError) in
-            if !organization.services.contains(where: { $0.principal == name }) {
-                organization.services.append((name, call.time))
-            }
-        }
-        return OrganizationAnswer()
-    }
-
-    @Sendable func disableService(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let name = try service(try input.fields("ServicePrincipal"))
-        try await change(call) { organization throws(AWSError) in
-            organization.services.removeAll { $0.principal == name }
-        }
-        return OrganizationAnswer()
-    }
-
-    @Sendable func listServices(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let fields = try input.fields("NextToken", "MaxResults")
-        let services = try governed(call).services
-        return try page(services, fields, named: "EnabledServicePrincipals", by: \.principal) {
-            .structure(["ServicePrincipal": .string($0.principal), "DateEnabled": .timestamp($0.since)])
-        }
-    }
-
-    @Sendable func registerDelegate(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let fields = try input.fields("AccountId", "ServicePrincipal")
-        let name = try service(fields)
-        let account = try required(fields, "AccountId")
-        try await change(call) { organization throws(AWSError) in
-            guard organization.accounts[account] != nil else { throw .noSuchAccount }
-            guard account != organization.management else {
-                throw .organizationLimit("You cannot register the management account as a delegated administrator.")
-            }
-            guard !organization.delegates.contains(where: { $0.account == account && $0.service == name }) else {
-                throw .organizationConflict(
-                    "AccountAlreadyRegisteredException",
-                    "The provided account is already a delegated administrator for your organization.")
-            }
-            organization.delegates.append(.init(account: account, service: name, since: call.time))
-        }
-        return OrganizationAnswer()
-    }
-
-    @Sendable func deregisterDelegate(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let fields = try input.fields("AccountId", "ServicePrincipal")
-        let name = try service(fields)
-        let account = try required(fields, "AccountId")
-        try await change(call) { organization throws(AWSError) in
-            guard organization.accounts[account] != nil else { throw .noSuchAccount }
-            guard let index = organization.delegates.firstIndex(where: { $0.account == account && $0.service == name })
-            else {
-                throw .organizationConflict(
-                    "AccountNotRegisteredException",
-                    "The provided account is not a registered delegated administrator for your organization.")
-            }
-            organization.delegates.remove(at: index)
-        }
-        return OrganizationAnswer()
-    }
-
-    @Sendable func listDelegates(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let fields = try input.fields("ServicePrincipal", "NextToken", "MaxResults")
-        let organization = try governed(call)
-        let name = try fields.string("ServicePrincipal")
-        var first: [String: Timestamp] = [:]
-        for delegate in organization.delegates where name == nil || name == delegate.service {
-            first[delegate.account] = min(first[delegate.account] ?? delegate.since, delegate.since)
-        }
-        return try page(Array(first), fields, named: "DelegatedAdministrators", by: \.key) { id, since in
-            guard let account = organization.accounts[id], var shape = shape(account, organization).asStructure else {
-                return .null
-            }
-            shape.append("DelegationEnabledDate", .timestamp(since))
-            return .structure(shape)
-        }
-    }
-
-    @Sendable func listDelegatedServices(
-        _ input: OrganizationRequest, _ call: Call
-    ) async throws(AWSError) -> OrganizationAnswer {
-        let fields = try input.fields("AccountId", "NextToken", "MaxResults")
-        let organization = try governed(call)
-        let account = try required(fields, "AccountId")
-        guard organization.accounts[account] != nil else { throw .noSuchAccount }
-        let services = organization.delegates.filter { $0.account == account }
-        guard !services.isEmpty else {
-            throw .organizationConflict(
-                "AccountNotRegisteredException",
-                "The provided account is not a registered delegated administrator for your organization.")
-        }
-        return try page(services, fields, named: "DelegatedServices", by: \.service) {
-            .structure(["ServicePrincipal": .string($0.service), "DelegationEnabledDate": .timestamp($0.since)])
-        }
     }
 
     func required(_ fields: WireFields, _ name: String) throws(AWSError) -> String {

@@ -7,20 +7,20 @@ internal import Policies
 
 extension OrganizationService {
     static let policyOperations: [Operation<OrganizationService>] = [
-        Operation("EnablePolicyType", .write, perform: OrganizationService.enablePolicyType),
-        Operation("DisablePolicyType", .write, perform: OrganizationService.disablePolicyType),
-        Operation("CreatePolicy", .write, perform: OrganizationService.createPolicy),
-        Operation("DescribePolicy", .read, perform: OrganizationService.describePolicy),
-        Operation("UpdatePolicy", .write, perform: OrganizationService.updatePolicy),
-        Operation("DeletePolicy", .write, perform: OrganizationService.deletePolicy),
-        Operation("ListPolicies", .read, perform: OrganizationService.listPolicies),
-        Operation("AttachPolicy", .write, perform: OrganizationService.attachPolicy),
-        Operation("DetachPolicy", .write, perform: OrganizationService.detachPolicy),
-        Operation("ListPoliciesForTarget", .read, perform: OrganizationService.listPoliciesForTarget),
-        Operation("ListTargetsForPolicy", .read, perform: OrganizationService.listTargets),
-        Operation("TagResource", .write, perform: OrganizationService.tagResource),
-        Operation("UntagResource", .write, perform: OrganizationService.untagResource),
-        Operation("ListTagsForResource", .read, perform: OrganizationService.listTags),
+        operation("EnablePolicyType", .write, on: ["RootId"], OrganizationService.enablePolicyType),
+        operation("DisablePolicyType", .write, on: ["RootId"], OrganizationService.disablePolicyType),
+        operation("CreatePolicy", .write, OrganizationService.createPolicy),
+        operation("DescribePolicy", .read, on: ["PolicyId"], OrganizationService.describePolicy),
+        operation("UpdatePolicy", .write, on: ["PolicyId"], OrganizationService.updatePolicy),
+        operation("DeletePolicy", .write, on: ["PolicyId"], OrganizationService.deletePolicy),
+        operation("ListPolicies", .read, OrganizationService.listPolicies),
+        operation("AttachPolicy", .write, on: ["PolicyId", "TargetId"], OrganizationService.attachPolicy),
+        operation("DetachPolicy", .write, on: ["PolicyId", "TargetId"], OrganizationService.detachPolicy),
+        operation("ListPoliciesForTarget", .read, on: ["TargetId"], OrganizationService.listPoliciesForTarget),
+        operation("ListTargetsForPolicy", .read, on: ["PolicyId"], OrganizationService.listTargets),
+        operation("TagResource", .write, on: ["ResourceId"], OrganizationService.tagResource),
+        operation("UntagResource", .write, on: ["ResourceId"], OrganizationService.untagResource),
+        operation("ListTagsForResource", .read, on: ["ResourceId"], OrganizationService.listTags),
     ]
 
     private func type(_ fields: WireFields, _ name: String) throws(AWSError) -> Organization.PolicyType {

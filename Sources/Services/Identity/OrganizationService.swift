@@ -14,7 +14,8 @@ package struct OrganizationService: Sendable {
         static let page: Int64 = 20
     }
 
-    package static let operations: [Operation<OrganizationService>] = accountOperations + policyOperations
+    package static let operations: [Operation<OrganizationService>] =
+        accountOperations + delegateOperations + handshakeOperations + policyOperations
 
     let store: OrganizationStore
     let identities: IdentityStore

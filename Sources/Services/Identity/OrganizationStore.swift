@@ -33,6 +33,9 @@ package final class OrganizationStore: Sendable {
     /// Whether an account was made by the organization.
     package func has(account: String) -> Bool { state.withLock { $0?.accounts[account] != nil } }
 
+    /// Whether an account was closed: nothing of it can be used.
+    package func isClosed(account: String) -> Bool { state.withLock { $0?.accounts[account]?.isClosed ?? false } }
+
     /// What the organization says of an account; of a stranger nothing.
     package func controls(over account: String) -> AccountControls {
         guard let organization, organization.accounts[account] != nil else { return AccountControls() }
@@ -48,7 +51,7 @@ package final class OrganizationStore: Sendable {
         return AccountControls(
             service: organization.controls(.serviceControl, of: account),
             resource: organization.controls(.resourceControl, of: account), organizationID: organization.id,
-            damaged: damaged)
+            organizationPath: organization.condition(path: account), damaged: damaged)
     }
 
     /// Changes the organization: durable and seen by all when this returns.

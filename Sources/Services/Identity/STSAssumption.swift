@@ -166,7 +166,7 @@ extension Authorizer {
         take(
             organizationPolicies: principal == nil ? call.caller.accountID : nil, over: role.accountID, into: &policies)
         var context = self.context(call)
-        context["aws:ResourceAccount"] = ContextValue(role.accountID)
+        add(owner: role.accountID, to: &context)
         for tag in role.tags {
             context["aws:ResourceTag/\(tag.key)"] = ContextValue(tag.value)
             context["iam:ResourceTag/\(tag.key)"] = ContextValue(tag.value)

@@ -12,12 +12,18 @@ package struct Sessions: Sendable {
     private let store: IdentityStore
     private let credentials: Credentials
     private let randomBytes: @Sendable (Int) -> [UInt8]
+    /// Whether an account was closed.
+    let isClosed: @Sendable (_ account: String) -> Bool
 
-    /// - Parameter randomBytes: a source fit for keys.
+    /// - Parameters:
+    ///   - randomBytes: a source fit for keys.
+    ///   - isClosed: whether an account was closed: none of its credentials is believed then, and none is made.
     package init(
         rootSecret: RootSecret, store: IdentityStore, credentials: Credentials,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8]
+        randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        isClosed: @escaping @Sendable (String) -> Bool = { _ in false }
     ) {
+        self.isClosed = isClosed
         self.rootSecret = rootSecret
         self.store = store
         self.credentials = credentials
@@ -39,7 +45,9 @@ package struct Sessions: Sendable {
     /// - Throws: `InternalFailure` when a long-term key's document is damaged.
     package func find(_ presented: PresentedSignature, now: Timestamp) async throws(AWSError) -> Found {
         guard Self.areTemporary(presented.accessKeyID) else {
-            return Found(credential: try await credentials.find(presented.accessKeyID))
+            let credential = try await credentials.find(presented.accessKeyID)
+            let isOver = credential?.caller.accountID.map(isClosed) ?? false
+            return Found(credential: credential, problem: isOver ? .unknownAccessKey(presented.accessKeyID) : nil)
         }
         guard let text = presented.sessionToken else {
             return Found(problem: .unknownAccessKey(presented.accessKeyID))
@@ -53,6 +61,7 @@ package struct Sessions: Sendable {
             sessionToken: text)
         if now >= token.expires { return Found(credential: credential, problem: .expiredToken(text)) }
         var isAlive = token.issuerID == token.accountID || entity != nil
+        if isClosed(token.accountID) { isAlive = false }
         if isAlive, let key = token.issuingKeyID { isAlive = try await credentials.find(key) != nil }
         return Found(credential: credential, problem: isAlive ? nil : .unknownAccessKey(token.accessKeyID))
     }
@@ -113,6 +122,9 @@ package struct Sessions: Sendable {
         _ kind: SessionToken.Kind, account: String, issuerID: String, issuerARN: String, name: String, now: Timestamp,
         seconds: Int64, complete: (inout SessionToken) -> Void
     ) throws(AWSError) -> IssuedSession {
+        guard !isClosed(account) else {
+            throw AWSError("AccessDenied", status: 403, "The account \(account) is closed.")
+        }
         // The answer shows whole seconds.
         var token = SessionToken(
             kind: kind, accessKeyID: TemporaryKeyID.fresh(account: account, randomBytes),

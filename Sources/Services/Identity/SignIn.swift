@@ -132,9 +132,9 @@ package final class SignInService: Sendable {
 
     private func account(_ text: String) -> String? {
         if text.utf8.count == 12, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
-            return store.hasUsers(text) ? text : nil
+            return store.hasUsers(text) && !sessions.isClosed(text) ? text : nil
         }
-        return store.account(ofAlias: text)
+        return store.account(ofAlias: text).flatMap { sessions.isClosed($0) ? nil : $0 }
     }
 
     /// As events of failures show him: with neither ARN nor key, and by name only if there is one.
