@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 import Trails
 
-@Suite(.timeLimit(.minutes(2))) struct DeliveryLoopTests {
+@Suite(.timeLimit(.minutes(15))) struct DeliveryLoopTests {
     /// Sleeps until it is cancelled: the interval never ends by itself.
     private static let endless: @Sendable (Int64) async throws -> Void = { _ in
         let (stream, continuation) = AsyncStream<Void>.makeStream()
