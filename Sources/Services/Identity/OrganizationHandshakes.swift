@@ -78,8 +78,8 @@ extension OrganizationService {
                 "Handshake": .structure([
                     "Id": .string(handshake.id), "Arn": .string(organization.arn(handshake: handshake.id)),
                     "State": .string(handshake.state(at: now).rawValue), "Action": "INVITE",
-                    "RequestedTimestamp": .string(handshake.requested.recordedText),
-                    "ExpirationTimestamp": .string(handshake.expires.recordedText),
+                    "RequestedTimestamp": .string(handshake.requested.recordForm),
+                    "ExpirationTimestamp": .string(handshake.expires.recordForm),
                 ])
             ])
     }
