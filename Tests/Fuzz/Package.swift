@@ -22,7 +22,9 @@ let package = Package(
     targets: [
         .target(name: "EventRecord", swiftSettings: strict),
         .target(name: "Policies", swiftSettings: strict),
-        .target(name: "EventJournal", swiftSettings: strict),
+        .target(name: "CCRC32C"),
+        .target(name: "CDurableWrite"),
+        .target(name: "EventJournal", dependencies: ["CCRC32C", "CDurableWrite"], swiftSettings: strict),
         .executableTarget(
             name: "cairn-fuzz", dependencies: ["EventRecord", "Policies", "EventJournal"],
             swiftSettings: strict),
