@@ -92,9 +92,8 @@ enum HashColumn {
         return row < events ? row : nil
     }
 
-    /// The rows of a list, ascending; none when it claims more rows than there are events.
+    /// The rows of a list, ascending.
     static func rows(_ list: List, in column: UnsafeRawBufferPointer, events: Int) -> [UInt32] {
-        guard list.count <= events else { return [] }
         if list.count == events { return Array(0..<UInt32(truncatingIfNeeded: events)) }
         var at = list.start
         var row: UInt32 = 0

@@ -123,14 +123,6 @@ final class HistorySegment: Sendable {
             }
             return (columns, blocks)
         }
-        let end = UInt64(size)
-        guard columns.values.allSatisfy({ $0.bytes >= 0 && Self.lies(UInt64($0.bytes), at: $0.offset, before: end) }),
-            blocks.allSatisfy({ Self.lies(UInt64($0.compressedBytes), at: $0.offset, before: end) })
-        else { throw .damaged("the directory names a place outside of the file", path, at: UInt64(Self.headerBytes)) }
-    }
-
-    private static func lies(_ bytes: UInt64, at offset: UInt64, before end: UInt64) -> Bool {
-        offset <= end && bytes <= end - offset
     }
 
     /// A column's bytes, checked.

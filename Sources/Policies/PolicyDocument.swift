@@ -108,15 +108,28 @@ package struct PolicyDocument: Sendable {
             guard let replacement = other(mention) else { continue }
             result.append(contentsOf: text[copied..<mention.range.lowerBound])
             result.append(UInt8(ascii: "\""))
-            for byte in replacement.utf8 {
-                if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { result.append(UInt8(ascii: "\\")) }
-                result.append(byte)
-            }
+            for byte in replacement.utf8 { Self.append(byte, to: &result) }
             result.append(UInt8(ascii: "\""))
             copied = mention.range.upperBound
         }
         result.append(contentsOf: text[copied...])
         return result
+    }
+
+    /// Appends a byte of a JSON string, escaped where RFC 8259 asks for it.
+    private static func append(_ byte: UInt8, to text: inout [UInt8]) {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+            text.append(UInt8(ascii: "\\"))
+            text.append(byte)
+        case 0..<0x20:
+            let digits = Array("0123456789abcdef".utf8)
+            text.append(contentsOf: Array("\\u00".utf8))
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 0xF)])
+        default:
+            text.append(byte)
+        }
     }
 }
 

@@ -20,13 +20,13 @@ let strict: [SwiftSetting] = [
 let package = Package(
     name: "cairn",
     targets: [
-        .systemLibrary(name: "CZstd", path: "Sources/CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "EventRecord", swiftSettings: strict),
         .target(name: "Policies", swiftSettings: strict),
-        .target(name: "EventJournal", swiftSettings: strict),
-        .target(name: "EventHistory", dependencies: ["EventRecord", "EventJournal", "CZstd"], swiftSettings: strict),
+        .target(name: "CCRC32C"),
+        .target(name: "CDurableWrite"),
+        .target(name: "EventJournal", dependencies: ["CCRC32C", "CDurableWrite"], swiftSettings: strict),
         .executableTarget(
-            name: "cairn-fuzz", dependencies: ["EventRecord", "Policies", "EventJournal", "EventHistory"],
+            name: "cairn-fuzz", dependencies: ["EventRecord", "Policies", "EventJournal"],
             swiftSettings: strict),
     ]
 )

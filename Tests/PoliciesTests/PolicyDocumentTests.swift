@@ -151,6 +151,14 @@ struct PolicyDocumentTests {
         #expect(again.principals.first?.value == "AROAROLER00000000001")
     }
 
+    @Test func `a principal with control characters is written as JSON`() throws {
+        let text =
+            #"{"Statement":[{"Effect":"Deny","Principal":{"AWS":"x\ry\"\\\u0001"},"Action":"*","Resource":"*"}]}"#
+        let document = try PolicyDocument.parse(stored: Array(text.utf8), as: .resource(.other), name: "odd")
+        let again = try PolicyDocument.parse(stored: document.text { $0.value }, as: .resource(.other), name: "again")
+        #expect(again.principals.map(\.value) == ["x\ry\"\\\u{1}"])
+    }
+
     @Test func `white space counts for some limits and not for others`() throws {
         let text = Array("{ \"a\" :\n 1 }".utf8)
         #expect(PolicySizeLimit.managed.size(of: text) == 7)

@@ -13,7 +13,7 @@ struct FuzzTarget: Sendable {
     let name: String
     let run: @Sendable (UnsafeRawBufferPointer) -> Void
 
-    static let all = [policies, events, documents, filters, journal, history]
+    static let all = [policies, events, documents, filters, journal]
 
     /// The target that the command line names.
     static let chosen: FuzzTarget = {

@@ -121,6 +121,10 @@ final class MemoryFile: JournalFile {
 
     func sync() throws(JournalDeviceError) {}
 
+    func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError) {
+        do throws(JournalDeviceError) { _ = try write(bytes, at: offset) } catch { throw .write(error) }
+    }
+
     func allocate(_ bytes: UInt64) throws(JournalDeviceError) {
         guard bytes <= UInt64(Self.bytesMax) else { throw full() }
         contents.withLock { contents in
