@@ -16,6 +16,8 @@ final class JournalCore: Sendable {
         var waiters = 0
         /// A buffer to use again.
         var spare: PendingBuffer?
+        /// The same for the list of who waits.
+        var spareWaiters: [PendingBlock.Waiter] = []
         /// The thread sleeps, and is woken when so many callers wait; nil while it is awake.
         var wakesAt: Int?
         var isClosing = false
@@ -134,7 +136,8 @@ final class JournalCore: Sendable {
             if state.pending.last.map({ $0.buffer.payloadCount + payload > limits.blockBytesMax }) ?? true {
                 let buffer = state.spare ?? PendingBuffer(capacity: min(limits.blockBytesMax, 256 << 10))
                 state.spare = nil
-                state.pending.append(PendingBlock(buffer: buffer))
+                state.pending.append(PendingBlock(buffer: buffer, waiters: state.spareWaiters))
+                state.spareWaiters = []
             }
             let last = state.pending.count - 1
             fill(state.pending[last].buffer)
@@ -232,13 +235,16 @@ final class JournalCore: Sendable {
     @discardableResult
     func flushNext() -> (carried: Int, arrived: Int, flushed: Int64)? {
         guard
-            let (block, behind) = state.withLock({ state -> (PendingBlock, Int)? in
+            let (taken, behind) = state.withLock({ state -> (PendingBlock, Int)? in
                 guard !state.pending.isEmpty else { return nil }
                 let block = state.pending.removeFirst()
                 state.waiters -= block.waiters.count
                 return (block, state.waiters)
             })
         else { return nil }
+        var block = taken
+        var waiters = block.waiters
+        block.waiters = []
         let outcome = writer.withLock { writer -> Result<(first: UInt64, next: UInt64), JournalError> in
             do throws(JournalError) {
                 let (first, begun) = try writer.write(block.buffer.block, count: block.count)
@@ -255,7 +261,7 @@ final class JournalCore: Sendable {
             durable.store(next, ordering: .releasing)
             waiting = recycle(block) { _ in }
             answering {
-                for waiter in block.waiters {
+                for waiter in waiters {
                     waiter.continuation.resume(returning: .success(first + UInt64(waiter.index)))
                 }
             }
@@ -264,10 +270,13 @@ final class JournalCore: Sendable {
             isFull.store(error.code == .full, ordering: .relaxed)
             waiting = recycle(block) { if error.code != .full { $0.failure = error } }
             answering {
-                for waiter in block.waiters { waiter.continuation.resume(returning: .failure(error)) }
+                for waiter in waiters { waiter.continuation.resume(returning: .failure(error)) }
             }
         }
-        return (block.waiters.count, waiting - behind, flushed)
+        let carried = waiters.count
+        waiters.removeAll(keepingCapacity: true)
+        state.withLock { $0.spareWaiters = waiters }
+        return (carried, waiting - behind, flushed)
     }
 
     /// Writes a mark; a failure is kept and met by the next append.

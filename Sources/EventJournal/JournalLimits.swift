@@ -23,16 +23,16 @@ package struct JournalLimits: Sendable {
     /// the one at close.
     package var markDelayMilliseconds = 100
     /// How long callers may gather before a flush, in microseconds; 0 for no gathering.
-    package var gatherMicrosecondsMax = 3000
+    package var gatherMicrosecondsMax = 4000
     /// The same in multiples of the last flush's own time.
-    package var gatherFlushesMax = 8
+    package var gatherFlushesMax = 20
     /// Callers that must have shared the last flush for the next to be put off.
     package var gatherWaitersMin = 2
     /// Waiting callers from which on a flush is not put off.
     package var gatherWaitersMax = 512
     /// Bytes of segments, newest first, whose checksums are compared when the journal is opened. Older blocks are compared
     /// when they are read; the last segment is always compared.
-    package var verifiedAtOpenBytesMax: UInt64 = 256 << 20
+    package var verifiedAtOpenBytesMax: UInt64 = 64 << 20
 
     package init() {}
 }

@@ -64,16 +64,16 @@ package enum EventWriter {
     }
 
     private static func writeAsIs(_ draft: EventDraft, header: Header?) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: capacity(draft) + (header?.bytes ?? 0)) { buffer, count in
-            guard let base = buffer.baseAddress else { return }
-            var out = RecordOutput(base: UnsafeMutableRawPointer(base))
+        // The bound is many times what a record takes, and an array as large would cost more than the writing.
+        EventScratch.withBuffer(byteCount: capacity(draft) + (header?.bytes ?? 0)) { base in
+            var out = RecordOutput(base: base)
             if let header {
                 out.byte(header.kind.rawValue)
                 out.raw(header.owner)
                 out.word(header.related)
             }
             out.record(draft)
-            count = out.count
+            return Array(UnsafeRawBufferPointer(start: base, count: out.count))
         }
     }
 
