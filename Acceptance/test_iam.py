@@ -389,6 +389,12 @@ def test_virtual_mfa_devices(iam, server):
                           AuthenticationCode2=code(seed, step))
     assert [d["SerialNumber"] for d in iam.list_mfa_devices(UserName="mfa")["MFADevices"]] == [serial]
     assert iam.list_virtual_mfa_devices(AssignmentStatus="Assigned")["VirtualMFADevices"][0]["User"]["UserName"] == "mfa"
+    shown = iam.get_mfa_device(SerialNumber=serial)
+    assert shown["UserName"] == "mfa" and shown["EnableDate"]
+    iam.tag_mfa_device(SerialNumber=serial, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    iam.untag_mfa_device(SerialNumber=serial, TagKeys=["a"])
+    assert iam.list_mfa_device_tags(SerialNumber=serial)["Tags"] == [{"Key": "b", "Value": "2"}]
+    refused(iam.get_mfa_device, "NoSuchEntity", SerialNumber=serial + "x")
     refused(iam.delete_virtual_mfa_device, "DeleteConflict", SerialNumber=serial)
     refused(iam.delete_user, "DeleteConflict", "must delete MFA device first", UserName="mfa")
     iam.deactivate_mfa_device(UserName="mfa", SerialNumber=serial)

@@ -255,6 +255,24 @@ def test_keys_say_whose_the_caller_and_the_resource_are(server, organization):
     assert code_of(error_of(reader.get_bucket_location, Bucket="keys-of-a-unit")) == "AccessDenied"
 
 
+def test_simulations_know_the_organization(server, organization):
+    admin, client, *_ = organization
+    account = new_account(client, "simulated")
+    inside = member(server, admin, account)
+    iam = inside("iam")
+    iam.create_user(UserName="sim")
+    iam.put_user_policy(UserName="sim", PolicyName="p", PolicyDocument=json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}))
+    denied = policy(client, "no-buckets", {"Effect": "Deny", "Action": "s3:CreateBucket", "Resource": "*"})
+    client.attach_policy(PolicyId=denied, TargetId=account)
+    arn = f"arn:aws:iam::{account}:user/sim"
+    made, read = iam.simulate_principal_policy(
+        PolicySourceArn=arn, ActionNames=["s3:CreateBucket", "s3:ListBucket"])["EvaluationResults"]
+    assert made["EvalDecision"] == "explicitDeny" and read["EvalDecision"] == "allowed"
+    assert made["OrganizationsDecisionDetail"] == {"AllowedByOrganizations": False}
+    assert read["OrganizationsDecisionDetail"] == {"AllowedByOrganizations": True}
+
+
 def test_members_leave_and_are_invited_back(server, organization):
     admin, client, described, root = organization
     account = new_account(client, "guest")

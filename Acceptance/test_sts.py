@@ -257,6 +257,25 @@ def test_a_token_that_was_changed_is_refused_and_recorded(server, alice):
     assert code_of(error_of(with_credentials(server, given).get_caller_identity)) == "InvalidClientTokenId"
 
 
+def test_whoever_is_gone_or_somebody_else_is_refused_and_recorded(server, alice):
+    """A deleted user's key and session, a key with another session's token, and keys of another server."""
+    iam = server.client("iam")
+    iam.create_user(UserName="leaver")
+    iam.put_user_policy(UserName="leaver", PolicyName="p", PolicyDocument=allow("sts:*"))
+    key = iam.create_access_key(UserName="leaver")["AccessKey"]
+    session = with_credentials(server, key).get_session_token()["Credentials"]
+    mixed = dict(session, SessionToken=with_credentials(server, alice).get_session_token()["Credentials"]["SessionToken"])
+    assert code_of(error_of(with_credentials(server, mixed).get_caller_identity)) == "InvalidClientTokenId"
+    iam.delete_access_key(UserName="leaver", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(UserName="leaver", PolicyName="p")
+    iam.delete_user(UserName="leaver")
+    for given in (key, session):
+        error = error_of(with_credentials(server, given).get_caller_identity)
+        assert code_of(error) == "InvalidClientTokenId"
+        event = server.event_of(error, EventName="GetCallerIdentity")
+        assert event["errorCode"] == "InvalidClientTokenId" and event["userIdentity"]["accessKeyId"] == given["AccessKeyId"]
+
+
 def test_sessions_of_users(server, alice):
     sts = with_credentials(server, alice)
     answer = sts.get_session_token(DurationSeconds=900)

@@ -64,8 +64,9 @@ struct Bench {
         }
         let isStorage = method == "PUT"
         let request = try WireRequest(method: method, target: path, headers: headers)
+        let (keyID, secret) = try access.key()
         let signer = RequestSigner(
-            accessKeyID: access.accessKeyID, secret: access.secret, region: access.region,
+            accessKeyID: keyID, secret: secret, region: access.region,
             service: isStorage ? "s3" : "sts", family: isStorage ? .s3 : .query)
         let signed = signer.headers(signing: request, payload: .hash(of: body), at: SystemTime.now())
         let out: WireStructure = [

@@ -10,8 +10,7 @@ package struct ClientAccess: Sendable {
     package let endpoint: String
     package let region: String
     package let accountID: String
-    package let accessKeyID: String
-    package let secret: SecretKey
+    private let account: FirstAccount
 
     /// Reads it from the data folder, whether or not the server runs.
     ///
@@ -34,14 +33,27 @@ package struct ClientAccess: Sendable {
             catalog, secret, randomBytes: SystemRandom.bytes, now: SystemTime.now())
         return ClientAccess(
             endpoint: endpoint, region: DataFolder.note(.region, in: folder) ?? configuration.region,
-            accountID: account.accountID, accessKeyID: account.accessKeyID, secret: account.secret)
+            accountID: account.accountID, account: account)
+    }
+
+    /// The root's access key.
+    ///
+    /// - Throws: a problem with a text for the user where root has switched off or deleted all of its keys.
+    package func key() throws -> (id: String, secret: SecretKey) {
+        guard let id = account.accessKeyID, let secret = account.secret else {
+            throw ConfigurationProblem(
+                "the root of account \(accountID) has no active access key; use an administrator's own key, or stop the "
+                    + "server and give root a new key with `cairn root-key renew`")
+        }
+        return (id, secret)
     }
 
     /// Environment variables, in the order in which they are printed. The second value is the secret.
-    package var exports: [(String, String)] {
-        [
-            ("AWS_ENDPOINT_URL", endpoint), ("AWS_ACCESS_KEY_ID", accessKeyID),
-            ("AWS_SECRET_ACCESS_KEY", secret.revealed), ("AWS_DEFAULT_REGION", region), ("AWS_REGION", region),
+    package func exports() throws -> [(String, String)] {
+        let (id, secret) = try key()
+        return [
+            ("AWS_ENDPOINT_URL", endpoint), ("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret.revealed),
+            ("AWS_DEFAULT_REGION", region), ("AWS_REGION", region),
         ]
     }
 }

@@ -170,6 +170,7 @@ private struct House: Sendable {
         let authorizer = Authorizer(
             store: identities,
             resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
+            isRestricted: { (resource) throws(AWSError) in try objects.isRestricted(resource) },
             controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
             rootSecret: secret, store: identities, credentials: credentials, randomBytes: random,
@@ -196,7 +197,11 @@ private struct House: Sendable {
                         _ = try await intake.take(records, account: account, source: source)
                     }
                 ).service,
-                IAMService(store: identities, rootSecret: secret, randomBytes: random).service,
+                IAMService(
+                    store: identities, rootSecret: secret,
+                    rootKeys: RootKeys(catalog: catalog, rootSecret: secret, credentials: credentials),
+                    randomBytes: random, controls: { organizations.controls(over: $0) }
+                ).service,
                 SignInService(store: identities, sessions: sessions, rootSecret: secret, randomBytes: random).service,
                 OrganizationService(store: organizations, identities: identities, randomBytes: random).service,
             ]),

@@ -14,5 +14,8 @@ struct Cairn: AsyncParsableCommand {
               aws sts get-caller-identity
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, Env.self, Import.self, Lookup.self, Tail.self, Query.self, Explain.self, Scrub.self])
+        subcommands: [
+            Serve.self, Env.self, Import.self, Lookup.self, Tail.self, Query.self, Explain.self, Scrub.self,
+            RootKey.self,
+        ])
 }

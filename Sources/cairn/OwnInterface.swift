@@ -49,8 +49,9 @@ struct OwnInterface {
         }
         let authority = url.port.map { "\(host):\($0)" } ?? host
         let wire = try WireRequest(method: "POST", target: target, headers: [WireHeader("host", authority)])
+        let (keyID, secret) = try access.key()
         let signer = RequestSigner(
-            accessKeyID: access.accessKeyID, secret: access.secret, region: access.region, service: "cairn",
+            accessKeyID: keyID, secret: secret, region: access.region, service: "cairn",
             family: .json)
         var request = HTTPClientRequest(url: access.endpoint + target)
         request.method = .POST

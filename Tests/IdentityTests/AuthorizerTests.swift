@@ -68,6 +68,28 @@ final class AuthorizerTests {
         #expect(other == nil)
     }
 
+    @Test func `a public policy opens a restricted bucket to nobody from outside`() async throws {
+        let text = #"""
+            {"Version": "2012-10-17", "Statement": [
+             {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"}]}
+            """#
+        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3), name: "b")
+        let store = try await IdentityStore.open(try Catalog(path: path))
+        func code(_ caller: Caller, isRestricted: Bool) async throws -> String? {
+            try await Authorizer(
+                store: store, resourcePolicy: { _ in policy }, isRestricted: { _ in isRestricted }
+            ).refusal(call(caller), action: "s3:ListBucket", resources: bucket(own), family: .s3)?.message
+        }
+        let stranger = Caller.root(of: "999999999999", accessKeyID: nil)
+        #expect(try await code(stranger, isRestricted: false) == nil)
+        #expect(try await code(.unknown, isRestricted: false) == nil)
+        #expect(
+            try await code(stranger, isRestricted: true)?
+                .hasSuffix("with an explicit deny in a resource-based policy") == true)
+        #expect(try await code(.unknown, isRestricted: true) == "Access Denied")
+        #expect(try await code(root, isRestricted: true) == nil)
+    }
+
     @Test func `every decision is told with its statement, what was in force, and the call's keys`() async throws {
         let text = #"""
             {"Version": "2012-10-17", "Statement": [

@@ -51,8 +51,8 @@ final class CredentialsTests {
             let account = try await FirstAccount.open(
                 catalog, openSecret(), randomBytes: Self.random(seed: seed), now: now)
             #expect(account.accountID.wholeMatch(of: /[1-9][0-9]{11}/) != nil)
-            #expect(account.accessKeyID.wholeMatch(of: /AKIA[A-Z2-7]{16}/) != nil)
-            #expect(account.secret.revealed.wholeMatch(of: /[A-Za-z0-9+\/]{40}/) != nil)
+            #expect(account.accessKeyID?.wholeMatch(of: /AKIA[A-Z2-7]{16}/) != nil)
+            #expect(account.secret?.revealed.wholeMatch(of: /[A-Za-z0-9+\/]{40}/) != nil)
             try catalog.close()
         }
     }
@@ -76,8 +76,9 @@ final class CredentialsTests {
         let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
         let credentials = try await Credentials(
             catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog))
+        let id = try #require(account.accessKeyID)
         for _ in 0..<2 {
-            let credential = try #require(try await credentials.find(account.accessKeyID))
+            let credential = try #require(try await credentials.find(id))
             #expect(credential.secret == account.secret)
             #expect(credential.caller == .root(of: account.accountID, accessKeyID: account.accessKeyID))
             #expect(credential.sessionToken == nil)
@@ -98,12 +99,13 @@ final class CredentialsTests {
     @Test func `the catalog does not hold the secret in the clear`() async throws {
         let catalog = try openCatalog()
         let account = try await FirstAccount.open(catalog, openSecret(), randomBytes: Self.random(seed: 1), now: now)
+        let shown = try #require(account.secret).revealed
         try catalog.close()
         for name in try FileManager.default.contentsOfDirectory(atPath: directory) where name.hasPrefix("catalog") {
             let bytes = try Data(contentsOf: URL(filePath: "\(directory)/\(name)"))
-            #expect(bytes.firstRange(of: Data(account.secret.revealed.utf8)) == nil)
+            #expect(bytes.firstRange(of: Data(shown.utf8)) == nil)
         }
-        #expect(!"\(account)".contains(account.secret.revealed))
+        #expect(!"\(account)".contains(shown))
     }
 
     @Test func `another root secret does not open the account`() async throws {
@@ -123,15 +125,16 @@ final class CredentialsTests {
         let catalog = try openCatalog()
         let secret = try openSecret()
         let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
-        let key = CatalogKey("credential", account.accessKeyID)
+        let id = try #require(account.accessKeyID)
+        let key = CatalogKey("credential", id)
         for damaged in ["", "{}", "nonsense", "{\"Version\":2}"] {
             try await catalog.write { transaction throws(AWSError) in try transaction.put(key, Array(damaged.utf8)) }
             let error = await #expect(throws: AWSError.self) {
                 try await Credentials(
                     catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
-                ).find(account.accessKeyID)
+                ).find(id)
             }
-            #expect(error?.cause?.contains("credential/\(account.accessKeyID)") == true)
+            #expect(error?.cause?.contains("credential/\(id)") == true)
         }
     }
 
@@ -139,7 +142,8 @@ final class CredentialsTests {
         let catalog = try openCatalog()
         let secret = try openSecret()
         let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
-        let key = CatalogKey("credential", account.accessKeyID)
+        let id = try #require(account.accessKeyID)
+        let key = CatalogKey("credential", id)
         try await catalog.write { transaction throws(AWSError) in
             let text = String(decoding: try transaction.get(key)?.value ?? [], as: UTF8.self)
             try transaction.put(key, Array(text.replacing("\"Active\"", with: "\"Inactive\"").utf8))
@@ -147,21 +151,22 @@ final class CredentialsTests {
         #expect(
             try await Credentials(
                 catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
-            ).find(account.accessKeyID) == nil)
+            ).find(id) == nil)
     }
 
     @Test func `a session token with a long-term key is refused`() async throws {
         let catalog = try openCatalog()
         let secret = try openSecret()
         let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
+        let id = try #require(account.accessKeyID)
         let credential = try #require(
             try await Credentials(
                 catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog)
-            ).find(account.accessKeyID))
+            ).find(id))
         for (token, expected) in [(nil, nil), ("token", SignatureError.unknownToken("token"))] {
             var request = try WireRequest(method: "GET", target: "/", headers: [WireHeader("host", "h")])
             let signer = RequestSigner(
-                accessKeyID: account.accessKeyID, secret: account.secret, sessionToken: token, region: "us-east-1",
+                accessKeyID: id, secret: try #require(account.secret), sessionToken: token, region: "us-east-1",
                 service: "sts", family: .query)
             request.headers += signer.headers(signing: request, payload: .hash(of: []), at: now)
             let presented = try #require(try PresentedSignature.parse(request))
@@ -169,5 +174,60 @@ final class CredentialsTests {
             do { try credential.checkToken(of: presented) } catch { refusal = error }
             #expect(refusal == expected)
         }
+    }
+
+    @Test func `a key of root that is switched off or deleted works no more, at once`() async throws {
+        let catalog = try openCatalog()
+        let secret = try openSecret()
+        let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
+        let id = try #require(account.accessKeyID)
+        let store = try await IdentityStore.open(catalog)
+        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: store)
+        let iam = IAMService(
+            store: store, rootSecret: secret,
+            rootKeys: RootKeys(catalog: catalog, rootSecret: secret, credentials: credentials),
+            randomBytes: Self.random(seed: 4), passwordRounds: 1
+        ).service
+        func ask(_ name: String, _ parameters: WireStructure) async throws {
+            let operation = try #require(iam.operations[name])
+            _ = try await operation.perform(
+                OperationRequest(
+                    operation: name, parameters: parameters,
+                    http: try WireRequest(method: "POST", target: "/", headers: [])),
+                Call(
+                    caller: .root(of: account.accountID, accessKeyID: id), accountID: account.accountID,
+                    region: "us-east-1", time: now, requestID: "r", eventID: "e", sourceAddress: "127.0.0.1",
+                    userAgent: nil, isSecureTransport: false))
+        }
+        #expect(try await credentials.find(id) != nil)
+        try await ask("UpdateAccessKey", ["AccessKeyId": .string(id), "Status": "Inactive"])
+        #expect(try await credentials.find(id) == nil)
+        #expect(
+            try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now).accessKeyID == nil
+        )
+        try await ask("UpdateAccessKey", ["AccessKeyId": .string(id), "Status": "Active"])
+        #expect(try await credentials.find(id) != nil)
+        try await ask("CreateAccessKey", [:])
+        await #expect(throws: AWSError.self) { try await ask("CreateAccessKey", [:]) }
+        try await ask("DeleteAccessKey", ["AccessKeyId": .string(id)])
+        #expect(try await credentials.find(id) == nil)
+        let left = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
+        #expect(left.accountID == account.accountID && left.accessKeyID != nil && left.accessKeyID != id)
+    }
+
+    @Test func `the owner of the data folder can always give root a new key, which ends all others`() async throws {
+        let catalog = try openCatalog()
+        let secret = try openSecret()
+        let account = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
+        let credentials = try await Credentials(
+            catalog: catalog, rootSecret: secret, store: IdentityStore.open(catalog))
+        let keys = RootKeys(catalog: catalog, rootSecret: secret, credentials: credentials)
+        let new = try await keys.renew(randomBytes: Self.random(seed: 8), now: now)
+        #expect(new.account == account.accountID)
+        #expect(try await credentials.find(new.accessKeyID)?.caller.kind == .root)
+        let old = try #require(account.accessKeyID)
+        #expect(try await credentials.find(old) == nil)
+        let found = try await FirstAccount.open(catalog, secret, randomBytes: Self.random(seed: 1), now: now)
+        #expect(found.accessKeyID == new.accessKeyID)
     }
 }

@@ -47,11 +47,15 @@ final class IAMServiceTests {
         let catalog = try Catalog(path: "\(directory)/catalog.sqlite")
         let secret = try RootSecret.open(directory: "\(directory)/keys", mayCreate: true, randomBytes: random)
         let store = try await IdentityStore.open(catalog)
+        let credentials = Credentials(catalog: catalog, rootSecret: secret, store: store)
         return Room(
-            catalog: catalog, store: store,
-            credentials: Credentials(catalog: catalog, rootSecret: secret, store: store),
+            catalog: catalog, store: store, credentials: credentials,
             authorizer: Authorizer(store: store),
-            service: IAMService(store: store, rootSecret: secret, randomBytes: random, passwordRounds: 1).service,
+            service: IAMService(
+                store: store, rootSecret: secret,
+                rootKeys: RootKeys(catalog: catalog, rootSecret: secret, credentials: credentials), randomBytes: random,
+                passwordRounds: 1
+            ).service,
             secret: secret)
     }
 

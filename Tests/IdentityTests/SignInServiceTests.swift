@@ -40,7 +40,11 @@ final class SignInServiceTests {
         let credentials = Credentials(catalog: catalog, rootSecret: secret, store: store)
         let sessions = Sessions(rootSecret: secret, store: store, credentials: credentials, randomBytes: random)
         let room = Room(
-            iam: IAMService(store: store, rootSecret: secret, randomBytes: random, passwordRounds: 1).service,
+            iam: IAMService(
+                store: store, rootSecret: secret,
+                rootKeys: RootKeys(catalog: catalog, rootSecret: secret, credentials: credentials), randomBytes: random,
+                passwordRounds: 1
+            ).service,
             signIn: SignInService(
                 store: store, sessions: sessions, rootSecret: secret, randomBytes: random, passwordRounds: 1,
                 limits: limits

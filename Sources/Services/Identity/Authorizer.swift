@@ -8,6 +8,8 @@ internal import Synchronization
 package final class Authorizer: Sendable {
     /// Gives the policy of a resource (a bucket's), nil where it has none.
     package typealias ResourcePolicySource = @Sendable (ResourceReference) async throws(AWSError) -> PolicyDocument?
+    /// Whether nobody but services and its owner's account may reach a resource, whatever its policy says.
+    package typealias RestrictionSource = @Sendable (ResourceReference) throws(AWSError) -> Bool
     /// Gives an organization's policies over an account.
     package typealias ControlPolicySource = @Sendable (_ account: String) -> AccountControls
 
@@ -16,6 +18,7 @@ package final class Authorizer: Sendable {
 
     private let store: IdentityStore
     private let resourcePolicy: ResourcePolicySource
+    private let isRestricted: RestrictionSource
     private let controls: ControlPolicySource
     private let note: @Sendable (DecisionNote) -> Void
     private let sessionPolicies = Mutex<[String: StoredPolicy]>([:])
@@ -23,10 +26,12 @@ package final class Authorizer: Sendable {
     /// - Parameter note: takes each decision as it is made; must not block.
     package init(
         store: IdentityStore, resourcePolicy: @escaping ResourcePolicySource = { _ in nil },
+        isRestricted: @escaping RestrictionSource = { _ in false },
         controls: @escaping ControlPolicySource = { _ in AccountControls() },
         note: @escaping @Sendable (DecisionNote) -> Void = { _ in }
     ) {
         self.note = note
+        self.isRestricted = isRestricted
         self.store = store
         self.resourcePolicy = resourcePolicy
         self.controls = controls
@@ -64,7 +69,12 @@ package final class Authorizer: Sendable {
         let action = resource?.action ?? action
         let account = resource?.accountID ?? owner ?? call.caller.accountID ?? ""
         var policies = policiesInForce(for: call.caller)
-        if let resource { policies.resource = try await resourcePolicy(resource) }
+        if let resource {
+            policies.resource = try await resourcePolicy(resource)
+            if policies.resource != nil, call.caller.accountID != account, try isRestricted(resource) {
+                policies.resource = Self.publicAccessBlock
+            }
+        }
         take(organizationPolicies: call.caller.accountID, over: account, into: &policies)
         var context = self.context(call)
         add(owner: account, to: &context)
@@ -228,6 +238,15 @@ package final class Authorizer: Sendable {
             + #""Action":["iam:ChangePassword","iam:GetAccountPasswordPolicy"]}}"#
         let parsed = try? PolicyDocument.parse(stored: Array(text.utf8), as: .identity, name: "the password policy")
         return parsed.map { [$0] } ?? []
+    }()
+
+    /// What S3 Block Public Access puts in the place of a public policy for callers from outside.
+    private static let publicAccessBlock: PolicyDocument? = {
+        let text =
+            #"{"Version":"2012-10-17","Statement":{"Sid":"RestrictPublicBuckets","Effect":"Deny","Principal":"*","#
+            + #""Action":"*","Resource":"*"}}"#
+        return try? PolicyDocument.parse(
+            stored: Array(text.utf8), as: .resource(.other), name: "S3 Block Public Access")
     }()
 
     private static let bucketPolicyActions: Set<String> = [

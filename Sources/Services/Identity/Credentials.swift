@@ -36,9 +36,15 @@ package final class Credentials: Sendable {
     private let catalog: Catalog
     private let rootSecret: RootSecret
     private let store: IdentityStore
-    private let cache = Mutex<[String: Credential]>([:])
+    private let cache = Mutex(Cache())
     /// Opened secrets of users' keys, by the sealed ones.
     private let opened = Mutex<[[UInt8]: SecretKey]>([:])
+
+    private struct Cache {
+        var credentials: [String: Credential] = [:]
+        /// Grows whenever a key is forgotten, so that nobody puts back what was read before.
+        var generation = 0
+    }
 
     package init(catalog: Catalog, rootSecret: RootSecret, store: IdentityStore) {
         self.catalog = catalog
@@ -50,7 +56,8 @@ package final class Credentials: Sendable {
     ///
     /// - Throws: `InternalFailure` when its document is damaged or does not open.
     package func find(_ accessKeyID: String) async throws(AWSError) -> Credential? {
-        if let credential = cache.withLock({ $0[accessKeyID] }) { return credential }
+        let (known, generation) = cache.withLock { ($0.credentials[accessKeyID], $0.generation) }
+        if let known { return known }
         // What cannot be an id is not worth a look into the catalog.
         guard Self.isWellFormed(accessKeyID) else { return nil }
         // A user's key is looked up anew at each call: a key that was switched off must not work once more.
@@ -63,10 +70,19 @@ package final class Credentials: Sendable {
         guard record.isActive else { return nil }
         let credential = try record.credential(accessKeyID, rootSecret)
         cache.withLock { cache in
-            if cache.count >= Self.cachedMax { cache.removeAll(keepingCapacity: true) }
-            cache[accessKeyID] = credential
+            guard cache.generation == generation else { return }
+            if cache.credentials.count >= Self.cachedMax { cache.credentials.removeAll(keepingCapacity: true) }
+            cache.credentials[accessKeyID] = credential
         }
         return credential
+    }
+
+    /// Looks a key up anew at its next use, because it was changed.
+    func forget(_ accessKeyID: String) {
+        cache.withLock { cache in
+            cache.credentials[accessKeyID] = nil
+            cache.generation += 1
+        }
     }
 
     /// Notes that a user's key, or a role by one of its sessions, was used.
@@ -125,7 +141,7 @@ struct CredentialRecord: Sendable {
     private static let version: Int64 = 1
 
     let accountID: String
-    let isActive: Bool
+    var isActive: Bool
     let createDate: String
     let sealedSecret: [UInt8]
 

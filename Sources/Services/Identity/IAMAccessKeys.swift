@@ -12,15 +12,30 @@ extension IAMService {
         operation("GetAccessKeyLastUsed", .read, on: .nothing, IAMService.getAccessKeyLastUsed),
     ]
 
+    /// Whether a call is about the keys of the account's root: made by root, and naming nobody.
+    private func isOfRoot(_ fields: IAMFields, _ call: Call) -> Bool {
+        call.caller.kind == .root && fields.structure["UserName"] == nil
+    }
+
     private static func noSuchKey(_ id: String) -> AWSError {
         .noSuchEntity("The Access Key with id \(id) cannot be found.")
     }
 
     /// The only time that the secret is shown; the event has the rest.
     @Sendable func createAccessKey(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
-        let name = try userName(try input.fields("UserName"), call)
+        let fields = try input.fields("UserName")
         let id = FreshID.accessKey("AKIA", randomBytes)
         let secret = FreshID.secret(randomBytes)
+        if isOfRoot(fields, call) {
+            try await rootKeys.create(id, secret, in: call.accountID, now: call.time)
+            let shown: WireStructure = [
+                "AccessKeyId": .string(id), "Status": "Active", "CreateDate": .timestamp(call.time),
+            ]
+            var full = shown
+            full.append("SecretAccessKey", .string(secret.revealed))
+            return IAMAnswer(["AccessKey": .structure(full)], recorded: ["AccessKey": .structure(shown)])
+        }
+        let name = try userName(fields, call)
         let sealed: [UInt8]
         do {
             sealed = try rootSecret.seal(Array(secret.revealed.utf8), context: CredentialRecord.context(id))
@@ -44,6 +59,16 @@ extension IAMService {
 
     @Sendable func listAccessKeys(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("UserName", "Marker", "MaxItems")
+        if isOfRoot(fields, call) {
+            let keys = try await rootKeys.all(of: call.accountID)
+            return IAMAnswer(
+                try fields.page(keys, by: \.id, "AccessKeyMetadata") { key in
+                    .structure([
+                        "AccessKeyId": .string(key.id), "Status": .string(key.isActive ? "Active" : "Inactive"),
+                        "CreateDate": .timestamp(key.created),
+                    ])
+                })
+        }
         let user = try entity(.user, try userName(fields, call), call)
         return IAMAnswer(
             try fields.page(user.accessKeys.sorted { $0.id < $1.id }, by: \.id, "AccessKeyMetadata") { key in
@@ -58,6 +83,12 @@ extension IAMService {
         let fields = try input.fields("UserName", "AccessKeyId", "Status")
         let id = try fields.required("AccessKeyId", max: 128, min: 16)
         guard let status = try fields.word("Status", ["Active", "Inactive"]) else { throw .missing("Status") }
+        if isOfRoot(fields, call) {
+            guard try await rootKeys.change(id, in: call.accountID, isActive: status == "Active") else {
+                throw Self.noSuchKey(id)
+            }
+            return IAMAnswer()
+        }
         try await change(.user, try userName(fields, call), call) { user, _ throws(AWSError) in
             guard let index = user.accessKeys.firstIndex(where: { $0.id == id }) else { throw Self.noSuchKey(id) }
             user.accessKeys[index].isActive = status == "Active"
@@ -68,6 +99,10 @@ extension IAMService {
     @Sendable func deleteAccessKey(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("UserName", "AccessKeyId")
         let id = try fields.required("AccessKeyId", max: 128, min: 16)
+        if isOfRoot(fields, call) {
+            guard try await rootKeys.change(id, in: call.accountID, isActive: nil) else { throw Self.noSuchKey(id) }
+            return IAMAnswer()
+        }
         try await change(.user, try userName(fields, call), call) { user, _ throws(AWSError) in
             guard user.accessKeys.contains(where: { $0.id == id }) else { throw Self.noSuchKey(id) }
             user.accessKeys.removeAll { $0.id == id }

@@ -60,10 +60,11 @@ extension IAMService {
     @Sendable func getAccountSummary(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         _ = try input.fields()
         let account = store.account(call.accountID)
+        let rootKeyCount = try await rootKeys.all(of: call.accountID).isEmpty ? 0 : 1
         let devices = account.devices.values
         let versions = account.customerPolicies.reduce(0) { $0 + $1.versions.count }
         let counts: [(String, Int)] = [
-            ("AccessKeysPerUserQuota", Limits.keysPerUser), ("AccountAccessKeysPresent", 1),
+            ("AccessKeysPerUserQuota", Limits.keysPerUser), ("AccountAccessKeysPresent", rootKeyCount),
             ("AccountMFAEnabled", devices.contains { $0.isRoot } ? 1 : 0),
             ("AccountSigningCertificatesPresent", 0),
             ("AssumeRolePolicySizeQuota", PolicySizeLimit.trust.maximum),

@@ -24,21 +24,30 @@ package struct IAMService: Sendable {
 
     package static let operations: [Operation<IAMService>] =
         userOperations + groupOperations + roleOperations + policyOperations + attachmentOperations + keyOperations
-        + loginOperations + accountOperations + deviceOperations + providerOperations + simulationOperations
+        + loginOperations + accountOperations + deviceOperations + deviceTagOperations + providerOperations
+        + simulationOperations
 
     let store: IdentityStore
     let rootSecret: RootSecret
+    let rootKeys: RootKeys
     let randomBytes: @Sendable (Int) -> [UInt8]
+    let controls: Authorizer.ControlPolicySource
     /// Rounds of PBKDF2 for new passwords.
     let passwordRounds: Int
 
-    /// - Parameter randomBytes: a source fit for keys.
+    /// - Parameters:
+    ///   - randomBytes: a source fit for keys.
+    ///   - controls: gives an organization's policies over an account, for simulations.
     package init(
-        store: IdentityStore, rootSecret: RootSecret, randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        store: IdentityStore, rootSecret: RootSecret, rootKeys: RootKeys,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        controls: @escaping Authorizer.ControlPolicySource = { _ in AccountControls() },
         passwordRounds: Int = PasswordHash.roundsDefault
     ) {
+        self.controls = controls
         self.store = store
         self.rootSecret = rootSecret
+        self.rootKeys = rootKeys
         self.randomBytes = randomBytes
         self.passwordRounds = passwordRounds
     }

@@ -29,7 +29,11 @@ extension IAMService {
     @Sendable func simulatePrincipalPolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try known(input, Self.members + ["PolicySourceArn"])
         let entity = try source(fields, call)
-        return try simulate(fields, by: entity, store.policiesInForce(for: entity), call)
+        var policies = store.policiesInForce(for: entity)
+        let own = controls(entity.accountID)
+        policies.serviceControl = own.service
+        policies.damaged += own.damaged
+        return try simulate(fields, by: entity, policies, call)
     }
 
     private func known(_ input: IAMRequest, _ names: [String]) throws(AWSError) -> IAMFields {
@@ -112,7 +116,7 @@ extension IAMService {
                 rows.append(
                     (
                         String(repeating: "0", count: max(0, 8 - place.count)) + place,
-                        Self.result(decision, action, resource, missing: missing, hasBoundary: policies.boundary != nil)
+                        Self.result(decision, action, resource, missing: missing, policies)
                     ))
             }
         }
@@ -138,7 +142,7 @@ extension IAMService {
     }
 
     private static func result(
-        _ decision: Decision, _ action: String, _ resource: String, missing: [String], hasBoundary: Bool
+        _ decision: Decision, _ action: String, _ resource: String, missing: [String], _ policies: PoliciesInForce
     ) -> WireValue {
         let word =
             switch decision.verdict {
@@ -160,7 +164,12 @@ extension IAMService {
         }
         members.append("MatchedStatements", .list(matched))
         members.append("MissingContextValues", .list(missing.map { .string($0) }))
-        if hasBoundary {
+        if let controls = policies.serviceControl, !controls.isManagementAccount {
+            members.append(
+                "OrganizationsDecisionDetail",
+                .structure(["AllowedByOrganizations": .bool(decision.policyType != .serviceControl)]))
+        }
+        if policies.boundary != nil {
             members.append(
                 "PermissionsBoundaryDecisionDetail",
                 .structure([

@@ -98,6 +98,19 @@ extension ObjectService {
         return compiled
     }
 
+    /// Whether the bucket that a resource is, or lies in, is kept to its owner's account and to services: its policy is
+    /// public and its public access block says RestrictPublicBuckets (S3 User Guide, "Blocking public access to your Amazon
+    /// S3 storage").
+    ///
+    /// - Throws: `InternalError` where the stored policy is damaged.
+    package func isRestricted(_ resource: ResourceReference) throws(AWSError) -> Bool {
+        let prefix = "arn:aws:s3:::"
+        guard resource.arn.hasPrefix(prefix) else { return false }
+        let name = resource.arn.dropFirst(prefix.count).prefix { $0 != "/" }
+        guard buckets[String(name)]?.settings.publicAccessBlock?.restrictPublicBuckets == true else { return false }
+        return try policy(of: resource)?.isPublic ?? false
+    }
+
     /// Decides by the bucket's policy alone whether a service may do something in its own name.
     ///
     /// - Parameters:

@@ -29,7 +29,7 @@ struct Env: AsyncParsableCommand {
             let configuration = try await ServerConfiguration.load(
                 flags: flags, environment: ProcessInfo.processInfo.environment)
             let access = try await ClientAccess.read(configuration)
-            for (name, value) in access.exports { print("export \(name)=\(value)") }
+            for (name, value) in try access.exports() { print("export \(name)=\(value)") }
         } catch {
             Problem.report(error)
             throw ExitCode.failure
