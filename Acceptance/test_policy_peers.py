@@ -32,7 +32,7 @@ for _name in ("Mapping", "MutableMapping"):
 from principalmapper.common import Node, Policy  # noqa: E402
 from principalmapper.querying.query_interface import local_check_authorization_full  # noqa: E402
 
-COMMON = 5000
+COMMON = 3000
 SPECIAL = 40
 
 
@@ -40,7 +40,7 @@ def decide(cases):
     """What the engine says: whether each case's only request is allowed."""
     program = pathlib.Path(binary()).with_name("cairn-decide")
     lines = "".join(json.dumps(case) + "\n" for case in cases)
-    out = subprocess.run([program], input=lines, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout
+    out = subprocess.run([program], input=lines, stdout=subprocess.PIPE, text=True, check=True, timeout=600).stdout
     answers = [json.loads(line) for line in out.splitlines()]
     assert len(answers) == len(cases)
     return [answer[0] for answer in answers]
@@ -138,7 +138,7 @@ CONDITION_DIFFERENCES = {
 def test_conditions_agree_with_an_independent_evaluator():
     chance = random.Random(20261125)
     cases, asked = [], []
-    for _ in range(6000):
+    for _ in range(4000):
         names, values = OPERATORS[chance.choice(list(OPERATORS))]
         operator = chance.choice(names)
         wanted = chance.sample(values, chance.randint(1, min(3, len(values))))

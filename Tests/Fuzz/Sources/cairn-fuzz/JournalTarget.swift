@@ -13,6 +13,8 @@ extension FuzzTarget {
         var limits = JournalLimits()
         limits.segmentBytes = 64 << 10
         limits.reserveBytes = 4 << 10
+        limits.zeroAheadBytes = 0
+        limits.blockBytesMax = 16 << 10
         let device = MemoryDevice(["/j/\(JournalFileNames.segment(0))": bytes])
         guard
             let journal = try? Journal.open(
