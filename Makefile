@@ -21,10 +21,10 @@ ARGS ?=
 
 SWIFT_SOURCES := Package.swift Sources Tests
 
-.PHONY: help setup build tools test fuzz simulate acceptance run demo bench format lint clean
+.PHONY: help setup build tools test test-crash fuzz simulate acceptance run demo bench format lint clean
 
 help: ## Shows the verbs.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## Installs what is missing: Debian packages, the AWS CLI and boto3 in build/venv.
 	@scripts/setup.sh
@@ -40,7 +40,10 @@ test: tools ## Runs the unit tests, then the acceptance tests on the release bin
 	@scripts/test.sh
 
 simulate: ## Runs the event path under ten thousand seeds: faults, power cuts, jumps of the clock.
-	CAIRN_SIMULATION_SEEDS=$${CAIRN_SIMULATION_SEEDS:-10000} swift test --filter PipelineTests $(SWIFT_TEST_FLAGS)
+	CAIRN_SIMULATION_SEEDS=$${CAIRN_SIMULATION_SEEDS:-10000} CAIRN_SIMULATION_STEPS=$${CAIRN_SIMULATION_STEPS:-50} swift test --filter PipelineTests $(SWIFT_TEST_FLAGS)
+
+test-crash: tools ## Kills the server five hundred times under load, at chosen moments; 50 of them are in `make test`.
+	CAIRN_CRASH_KILLS=$${CAIRN_CRASH_KILLS:-500} build/venv/bin/python -m pytest Acceptance/test_crash.py -s $(PYTEST_FLAGS)
 
 # libFuzzer and the address sanitizer over the package of the fuzzers. The corpus in the repository is read; inputs that are
 # found interesting are kept in build/fuzz. Leaks are not looked for: the sanitizer does not see references in which Swift

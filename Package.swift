@@ -134,7 +134,9 @@ let package = Package(
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal", "CCRC32C"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),
-        tests("PipelineTests", ["EventHistory", "EventRecord", "EventJournal"]),
+        tests(
+            "PipelineTests",
+            ["EventHistory", "EventRecord", "EventJournal", "Trails", "LogFiles", "Storage", "AWSWire", log]),
         tests("LogFilesTests", ["LogFiles", crypto]),
         tests(
             "TrailsTests",

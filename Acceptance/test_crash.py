@@ -1,30 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process is killed (SIGKILL) at random moments under load, again and again.
+"""The process is killed (SIGKILL) under mixed load, again and again, at moments chosen inside and at random ones.
 
-The judge is what the clients wrote down themselves: a call is acknowledged when its whole answer has arrived. After every
-restart, each acknowledged management call is in event history exactly once; in the end each acknowledged call, object
-calls too, is in the delivered log files exactly once, and the chain of digests is whole.
+The judge is what the clients wrote down themselves: a call is acknowledged when its whole answer has arrived. After every kill,
+each acknowledged event is in the journal's files exactly once, and after the restart exactly once in event history and at most
+once in the delivered files of each trail, whose digests link and prove what is there; every few kills and in the end all of
+them have been delivered, and the AWS CLI's `validate-logs` has the last word.
 
-`CAIRN_CRASH_KILLS` sets the number of kills (default 60), `CAIRN_CRASH_SEED` the seed (default: a new one, printed).
+`CAIRN_CRASH_KILLS` sets the number of kills (default 50; `make test-crash`: 500), `CAIRN_CRASH_SEED` the seed (default: a new one,
+printed). The moments inside: Sources/Server/CrashPoints.swift.
 """
 
 import collections
-import gzip
+import hashlib
+import json
 import os
 import random
 import re
 import socket
 import threading
 import time
+import uuid
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from crash_judges import JournalReader, TrailJudge
 from conftest import request_id_of, wait_until
 
-KILLS = int(os.environ.get("CAIRN_CRASH_KILLS", "60"))
+KILLS = int(os.environ.get("CAIRN_CRASH_KILLS", "50"))
 SEED = int(os.environ.get("CAIRN_CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
 WORKERS = 8
+#: Kills after which everything has to have been delivered, before the next ones come.
+CHECKPOINT = 25
+#: Moments inside, with the largest count: the process dies when the moment comes for a count-th time, from 1 to that.
+#: Those of merge and drop join the list when history merges and drops.
+MOMENTS = {
+    "journal.write.before": 40, "journal.write.half": 40, "journal.write.after": 40, "journal.sync.after": 40,
+    "journal.segment.made": 1, "history.seal.write": 6, "history.seal.synced": 1, "history.seal.renamed": 1,
+    "delivery.put.before": 3, "delivery.put.after": 3, "digest.put.before": 2, "digest.put.after": 2,
+    "objects.writeFile": 20, "objects.flushFile": 20, "objects.renameFile": 20, "objects.flushFolder": 20,
+}
 
 
 class Client(threading.Thread):
@@ -40,6 +55,11 @@ class Client(threading.Thread):
         self.halt = threading.Event()
         self.acknowledged: dict[str, str] = {}  # request id: what was called
         self.management: set[str] = set()
+        self.imported: set[str] = set()  # event ids
+        self.isGoing = threading.Event()  # cleared while the judges look
+        self.isGoing.set()
+        self.kills = 0  # set by the test; numbers what is acknowledged
+        self.when: dict[str, int] = {}
         self.failures: list[str] = []
         self.unanswered = 0
         # What is known of this client's objects and buckets: name to value, None for gone, UNSURE when unanswered.
@@ -49,7 +69,9 @@ class Client(threading.Thread):
     def run(self):
         s3, cloudtrail, sts = (self.server.client(name) for name in ("s3", "cloudtrail", "sts"))
         while not self.halt.is_set():
-            choice = self.dice.randrange(10)
+            if not self.isGoing.wait(0.05):
+                continue
+            choice = self.dice.randrange(12)
             if choice <= 3:
                 key, body = f"client-{self.number}/key-{self.dice.randrange(20)}", self.dice.randbytes(
                     self.dice.choice([0, 1, 100, 5000, 200_000]))
@@ -69,8 +91,49 @@ class Client(threading.Thread):
                 self.call("StartLogging", True, cloudtrail.start_logging, Name="crash")
             elif choice == 8:
                 self.call("GetTrail", True, cloudtrail.get_trail, Name=self.dice.choice(["crash", "no-such-trail"]))
-            else:
+            elif choice == 9:
                 self.call("GetObject", False, s3.get_object, Bucket="crash", Key="client-none/none")
+            elif choice == 10:
+                self.send_events()
+            else:
+                self.put_audit_events()
+
+    def send_events(self):
+        """A few events of elsewhere, some of them sent before."""
+        ids = [str(uuid.UUID(int=self.dice.getrandbits(128))) for _ in range(self.dice.randrange(1, 20))]
+        ids += self.dice.sample(sorted(self.imported), min(3, len(self.imported)))
+        body = "\n".join(json.dumps({
+            "eventVersion": "1.10", "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "eventID": i,
+            "eventSource": "elsewhere.example", "eventName": "Happened", "awsRegion": "us-east-1"}) for i in ids).encode()
+        try:
+            answer = self.server.signed(
+                "POST", "/events", service="cairn", body=body,
+                headers={"x-amz-content-sha256": hashlib.sha256(body).hexdigest()})
+        except OSError:
+            self.unanswered += 1
+            self.halt.wait(0.02)
+            return
+        if answer.status == 200 and answer.body.endswith(b"}"):
+            self.imported.update(ids)
+            for i in ids:
+                self.when.setdefault(i, self.kills)
+        elif answer.status not in (429, 503):
+            self.failures.append(f"POST /events: {answer}")
+
+    def put_audit_events(self):
+        entry = f"{self.number}-{self.dice.randrange(1 << 30)}"
+        data = json.dumps({
+            "version": "1", "userIdentity": {"type": "user", "principalId": "p"}, "eventSource": "channel.example",
+            "eventName": "Happened", "eventTime": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()), "UID": entry,
+            "recipientAccountId": self.server.account_id})
+        client = self.server.client("cloudtrail-data")
+        done = self.call(
+            "PutAuditEvents", False, client.put_audit_events, channelArn=self.channel,
+            auditEvents=[{"id": entry, "eventData": data}])
+        if done:
+            event_id = self.answer["successful"][0]["eventID"]
+            self.imported.add(event_id)
+            self.when[event_id] = self.kills
 
     def call(self, name, management, function, **kw):
         """One call; returns whether it was acknowledged as done (True), as failed (False), or not at all (None)."""
@@ -93,6 +156,8 @@ class Client(threading.Thread):
         if request_id in self.acknowledged:
             self.failures.append(f"the request id {request_id} was given twice")
         self.acknowledged[request_id] = name
+        self.when[request_id] = self.kills
+        self.answer = answer
         if management:
             self.management.add(request_id)
         return done
@@ -121,61 +186,167 @@ def allowed(known) -> list:
     return known.values if isinstance(known, Unsure) else [known]
 
 
+class Judges:
+    """Looks at everything after each kill."""
+
+    def __init__(self, server, clients, trails):
+        self.server, self.clients = server, clients
+        self.journal = JournalReader(server.data / "journal")
+        self.trails = [TrailJudge(server, trail) for trail in trails]
+        self.in_journal: collections.Counter = collections.Counter()
+
+    def acknowledged(self, since: int) -> set[str]:
+        """Request ids and event ids that were acknowledged after so many kills."""
+        return {i for client in self.clients for i, kill in list(client.when.items()) if kill >= since}
+
+    def look_at_the_dead(self, kill: int, acknowledged: set[str]) -> None:
+        """The journal's files have each acknowledged event once."""
+        for _, kind, record in self.journal.entries():
+            if kind == 2:
+                continue  # an intent
+            event = json.loads(record)
+            self.in_journal[event["eventID"]] += 1
+            if "requestID" in event:
+                self.in_journal[event["requestID"]] += 1
+        # What was trimmed away before anybody looked is judged by history and the log files.
+        least = 0 if self.journal.isTrimmedUnread else 1
+        wrong = {i: self.in_journal[i] for i in acknowledged if not least <= self.in_journal[i] <= 1}
+        assert not wrong, f"after kill {kill} in the journal: {list(wrong.items())[:5]}"
+
+    def look_at_the_living(self, kill: int, acknowledged: set[str], start: float) -> None:
+        """Event history has each event since `start` once; what is delivered is delivered once, and proven."""
+        found: collections.Counter = collections.Counter()
+        for record in self.history(start):
+            found[record["eventID"]] += 1
+            if "requestID" in record:
+                found[record["requestID"]] += 1
+        wrong = {i: found[i] for i in acknowledged if found[i] != 1}
+        assert not wrong, f"after kill {kill} in event history: {list(wrong.items())[:5]}"
+        assert max(found.values(), default=1) == 1, f"twice after kill {kill}: {found.most_common(3)}"
+        for trail in self.trails:
+            trail.look()
+
+    def history(self, start: float):
+        token = None
+        while True:
+            question = {"start": int(start) - 2, "limit": 10_000, **({"token": token} if token else {})}
+            answer = self.server.signed("POST", "/events/search", service="cairn", body=json.dumps(question).encode(),
+                                        timeout=120)
+            assert answer.status == 200, answer
+            yield from (json.loads(line) for line in answer.body.splitlines() if line.strip())
+            token = answer.headers.get("x-cairn-next-token")
+            if not token:
+                return
+
+    def await_delivery(self) -> None:
+        """Each trail has delivered every acknowledged event that it matches."""
+        calls = {i: name for client in self.clients for i, name in client.acknowledged.items() if i in client.when}
+        writes = {"PutObject", "DeleteObject", "CreateBucket", "DeleteBucket", "StartLogging"}
+        for trail in self.trails:
+            def missing(trail=trail):
+                trail.look()
+                wanted = (i for i, name in calls.items() if name != "PutAuditEvents")
+                if trail.trail.name == "writes":
+                    wanted = (i for i in wanted if calls[i] in writes)
+                return [i for i in wanted if trail.requests.get(i, 0) == 0]
+
+            try:
+                wait_until(lambda: not missing(), 60, 0.5)
+            except AssertionError:
+                left = missing()
+                raise AssertionError(f"{trail.trail.name}: {len(left)} acknowledged calls were never delivered: "
+                                     f"{[f'{calls[i]} {i}' for i in left[:5]]}") from None
+            doubled = [i for i, count in trail.requests.items() if count > 1]
+            assert not doubled, f"{trail.trail.name}: delivered more than once: {doubled[:5]}"
+            strange = [r["eventSource"] for r in trail.records.values()
+                       if r["eventSource"] in ("elsewhere.example", "channel.example")]
+            assert not strange, "events of elsewhere are delivered to no trail"
+
+
 def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
     print(f"CAIRN_CRASH_SEED={SEED} CAIRN_CRASH_KILLS={KILLS}")
     dice = random.Random(SEED)
-    server = make_server(digest_interval="3s")
-    trail = server.make_trail("crash", bucket=server.make_bucket("crash"), data_events=True)
+    server = make_server(
+        digest_interval="1s",
+        environment={"CAIRN_CRASH_SEGMENT_EVENTS": "400", "CAIRN_CRASH_JOURNAL_BYTES": str(1 << 20)})
+    calm = dict(server.environment)
+    trails = [server.make_trail("crash", bucket=server.make_bucket("crash"), data_events=True),
+              server.make_trail("writes", data_events=True)]
+    server.client("cloudtrail").put_event_selectors(TrailName="writes", EventSelectors=[{
+        "ReadWriteType": "WriteOnly", "IncludeManagementEvents": True,
+        "DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3"]}]}])
+    channel = server.client("cloudtrail").create_channel(
+        Name="crash", Source="Custom", Destinations=[{
+            "Type": "EVENT_DATA_STORE",
+            "Location": f"arn:aws:cloudtrail:us-east-1:{server.account_id}:eventdatastore/event-history"}])["ChannelArn"]
     begin = time.time()
     clients = [Client(server, number) for number in range(WORKERS)]
     for client in clients:
+        client.channel = channel
+    judges = Judges(server, clients, trails)
+    for client in clients:
         client.start()
 
-    def acknowledged() -> int:
-        return sum(len(client.acknowledged) for client in clients)
-
-    survived = 0
+    reached: collections.Counter = collections.Counter()
+    survived, since = 0, begin
     for kill in range(KILLS):
-        before = acknowledged()
-        end = time.monotonic() + 10
-        while acknowledged() == before and time.monotonic() < end:
-            time.sleep(0.005)
-        assert acknowledged() > before, f"no call was answered after start {kill}:\n{server.log_text()}"
-        # Mostly soon, at times late enough for deliveries and digests to be under way.
-        time.sleep(dice.choice([dice.uniform(0, 0.05), dice.uniform(0, 0.4), dice.uniform(0, 2.5)]))
+        moment = dice.choice(list(MOMENTS)) if dice.random() < 0.8 else None
+        server.environment = dict(calm)
+        if moment:
+            server.environment["CAIRN_KILL_AT"] = f"{moment}:{dice.randint(1, MOMENTS[moment])}"
+        survived += server.is_running
         server.kill()
-        if dice.random() < 0.2:
-            # A start that is cut short as well.
-            server.launch()
-            time.sleep(dice.uniform(0, 0.15))
-            server.kill()
-            survived += 1
-        server.start()
+        server.launch()
+        for client in clients:
+            client.isGoing.set()
+        if moment:
+            # The moment comes by itself, under load; a digest's or a seal's may take a while.
+            end = time.monotonic() + 4
+            while server.is_running and time.monotonic() < end:
+                time.sleep(0.01)
+            reached[moment] += not server.is_running
+        else:
+            # At random: mostly soon, at times before it is ready, at times late.
+            time.sleep(dice.choice([dice.uniform(0, 0.3), dice.uniform(0.2, 0.7), dice.uniform(0.2, 2)]))
+        server.kill()
         survived += 1
+        for client in clients:
+            client.isGoing.clear()
+        # What was acknowledged is in the files of the dead process; whoever is answered later belongs to the next one.
+        acknowledged = judges.acknowledged(kill)
+        judges.look_at_the_dead(kill, acknowledged)
+        start, since = since, time.time()
+        for client in clients:
+            client.kills = kill + 1
+        server.environment = dict(calm)
+        server.start()
+        judges.look_at_the_living(kill, acknowledged, start)
+        if kill % CHECKPOINT == CHECKPOINT - 1:
+            judges.await_delivery()
     for client in clients:
         client.halt.set()
+        client.isGoing.set()
     for client in clients:
         client.join(60)
     assert not [client for client in clients if client.is_alive()]
-    assert survived >= KILLS
-
     failures = [failure for client in clients for failure in client.failures]
     assert not failures, failures[:5]
     calls = {request_id: name for client in clients for request_id, name in client.acknowledged.items()}
-    management = {request_id for client in clients for request_id in client.management}
+    imported = {event_id for client in clients for event_id in client.imported}
     unanswered = sum(client.unanswered for client in clients)
     assert len(calls) == sum(len(client.acknowledged) for client in clients), "a request id was given twice"
-    print(f"{len(calls)} calls acknowledged, {unanswered} not answered, {survived} kills, {time.time() - begin:.0f} s")
-    assert len(calls) > KILLS
+    print(f"{len(calls)} calls and {len(imported)} events of elsewhere acknowledged, {unanswered} not answered, "
+          f"{survived} kills, {time.time() - begin:.0f} s; moments reached: {dict(reached)}")
+    assert len(calls) > KILLS and sum(reached.values()) > KILLS // 3
 
-    # 1. Event history: once each.
-    history = server.events()
+    # 1. Event history as a whole: once each.
+    history = list(judges.history(begin))
     counted = collections.Counter(record["requestID"] for record in history if "requestID" in record)
-    lost = [f"{calls[i]} {i}" for i in management if counted[i] == 0]
-    doubled = [f"{calls.get(i)} {i}" for i, count in counted.items() if count > 1]
-    assert not lost, f"{len(lost)} acknowledged calls are not in event history: {lost[:5]}"
-    assert not doubled, f"{len(doubled)} calls are in event history more than once: {doubled[:5]}"
     ids = collections.Counter(record["eventID"] for record in history)
+    lost = [f"{calls[i]} {i}" for i in calls if counted[i] == 0] + [i for i in imported if ids[i] == 0]
+    doubled = [f"{calls.get(i)} {i}" for i, count in counted.items() if count > 1]
+    assert not lost, f"{len(lost)} acknowledged events are not in event history: {lost[:5]}"
+    assert not doubled, f"{len(doubled)} calls are in event history more than once: {doubled[:5]}"
     assert max(ids.values()) == 1, "an event id is there twice"
     wrong = [r for r in history if r.get("requestID") in calls and r["eventName"] != calls[r["requestID"]]]
     assert not wrong, wrong[:3]
@@ -193,47 +364,30 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
             assert (True if bucket in buckets else None) in allowed(known), bucket
 
     # 3. Delivered log files: once each, in the end.
-    def missing():
-        shown = collections.Counter(record.get("requestID") for record in trail.records())
-        return [i for i in calls if shown[i] == 0]
-
-    try:
-        wait_until(lambda: not missing(), 60, 1)
-    except AssertionError:
-        left = missing()
-        raise AssertionError(
-            f"{len(left)} acknowledged calls were never delivered: {[f'{calls[i]} {i}' for i in left[:5]]}") from None
-    keys = trail.log_keys()
-    records = trail.records()
-    shown = collections.Counter(record["requestID"] for record in records if record.get("requestID") in calls)
-    doubled = [f"{calls[i]} {i}" for i, count in shown.items() if count > 1]
-    assert not doubled, f"{len(doubled)} calls were delivered more than once: {doubled[:5]}"
-    ids = collections.Counter(record["eventID"] for record in records)
-    assert max(ids.values()) == 1, f"delivered twice: {[i for i, count in ids.items() if count > 1][:5]}"
-    assert keys == sorted(set(keys))
+    judges.await_delivery()
 
     # 4. What a crash cut off says so itself: an intent without a result is an event of unknown outcome.
-    cut = [record for record in history
-           if record.get("requestID") not in calls and record.get("responseElements") is None
-           and record["eventName"] in ("CreateBucket", "DeleteBucket", "StartLogging")]
-    print(f"{len(cut)} events of changes that nobody saw acknowledged, for example {[r.get('errorCode') for r in cut[:5]]}")
+    cut = [record for record in history if (record.get("additionalEventData") or {}).get("outcome") == "unknown"]
+    print(f"{len(cut)} events of changes that nobody saw acknowledged")
 
     # 5. The proof holds: every digest and every log file is valid.
-    last = keys[-1]
-    wait_until(lambda: any(last in digest_text(server, trail, key) for key in trail.digest_keys()[-4:]), 30, 0.5, "a digest of the last log file")
-    done = server.aws(
-        "cloudtrail", "validate-logs", "--trail-arn", trail.arn, "--verbose", "--start-time",
-        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin - 5)), check=False, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "INVALID" not in done.stdout + done.stderr
-    log_files = re.search(r"(\d+)/(\d+) log files valid", done.stdout)
-    assert log_files and log_files.group(1) == log_files.group(2), done.stdout[-2000:]
-    assert int(log_files.group(1)) >= len(keys)
+    for judge in judges.trails:
+        last = max(judge.hashes)
+
+        def proven(judge=judge, last=last):
+            judge.look()
+            return last in judge.proven
+
+        wait_until(proven, 30, 0.5, "a digest of the last log file")
+        done = server.aws(
+            "cloudtrail", "validate-logs", "--trail-arn", judge.trail.arn, "--verbose", "--start-time",
+            time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin - 5)), check=False, timeout=1200)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert "INVALID" not in done.stdout + done.stderr
+        log_files = re.search(r"(\d+)/(\d+) log files valid", done.stdout)
+        assert log_files and log_files.group(1) == log_files.group(2), done.stdout[-2000:]
+        assert int(log_files.group(1)) >= len([key for key in judge.hashes if key <= last])
     server.stop()
-
-
-def digest_text(server, trail, key: str) -> str:
-    return gzip.decompress(server.body(trail.bucket, key)).decode()
 
 
 def test_after_each_crash_history_has_what_was_acknowledged(make_server):

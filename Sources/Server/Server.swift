@@ -70,6 +70,7 @@ private struct House: Sendable {
     ) async throws -> House {
         let clock = SystemTime.shifted(by: configuration.clockOffset.milliseconds)
         let random = SystemRandom.bytes
+        let crash = configuration.crashPoints
         var logger = Logger(label: "cairn") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = configuration.logLevel
         if configuration.clockOffset != .zero {
@@ -86,8 +87,9 @@ private struct House: Sendable {
             throw DataFolder.lost("the journal", folder.journal)
         }
         let journal = try Journal.open(
-            directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(),
-            clock: { clock().milliseconds }, answering: LoopWakes.gathered)
+            directory: folder.journal, device: crash?.journalDevice ?? POSIXJournalDevice(),
+            limits: crash?.journalLimits ?? JournalLimits(), clock: { clock().milliseconds },
+            answering: LoopWakes.gathered)
         if !hadCatalog, hadHistory || journal.durableNumber > 0 {
             throw DataFolder.lost("the catalogue", folder.catalog)
         }
@@ -106,7 +108,7 @@ private struct House: Sendable {
             logger.warning(
                 "calls were under way when the server stopped; recorded as unknown", metadata: ["count": "\(settled)"])
         }
-        let history = try openHistory(folder, journal, clock)
+        let history = try openHistory(folder, journal, clock, crash)
 
         let identities = try await IdentityStore.open(catalog)
         let identifiers = Identifiers(randomBytes: random)
@@ -136,10 +138,12 @@ private struct House: Sendable {
                     CallRecord(event, id: identifiers.uuid(), requestID: identifiers.uuid()),
                     CallOutcome(error: event.error), nil)
             })
+        let noFault: FileFault = { _ in nil }
         let objects = try await ObjectService.open(
             catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
-            randomBytes: random, fault: { _ in nil })
-        let bucket = TrailBucket(objects: objects)
+            randomBytes: random, fault: crash?.fileFault ?? noFault)
+        let realBucket = TrailBucket(objects: objects)
+        let bucket = crash?.bucket(realBucket) ?? realBucket
         let signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)
         let delivery = Delivery(
             catalog: catalog, journal: journal, bucket: bucket, clock: clock, limits: Delivery.Limits(), logger: logger)
@@ -242,12 +246,12 @@ private struct House: Sendable {
     }
 
     private static func openHistory(
-        _ folder: DataFolder, _ journal: Journal, _ clock: @escaping Clock
+        _ folder: DataFolder, _ journal: Journal, _ clock: @escaping Clock, _ crash: CrashPoints?
     ) throws -> History {
         do {
             return try History.open(
-                directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
-                clock: { clock().milliseconds })
+                directory: folder.history, journal: journal, limits: crash?.historyLimits ?? HistoryLimits(),
+                device: crash?.historyDevice ?? .posix, clock: { clock().milliseconds })
         } catch {
             guard error.code == .journal else { throw error }
             throw DataFolder.shortened(folder.journal, cause: "\(error)")

@@ -34,6 +34,8 @@ package struct ServerConfiguration: Sendable {
     package var intakeBodies: Int
     /// What is added to the system's time, for rehearsals of what happens in years; zero in all other cases.
     package var clockOffset: Duration = .zero
+    /// Moments of the crash tests; nil for every real server.
+    package var crashPoints: CrashPoints?
 
     /// The flags, by name, in the order of the help page.
     package static let keys = [
@@ -85,7 +87,8 @@ package struct ServerConfiguration: Sendable {
             intakeBodies: try value("intake-bodies").map { (setting) throws(ConfigurationProblem) in
                 try count(setting, 1...1000)
             } ?? 16,
-            clockOffset: try value("clock-offset").map(offset) ?? .zero)
+            clockOffset: try value("clock-offset").map(offset) ?? .zero,
+            crashPoints: try CrashPoints(environment: environment))
     }
 
     /// The default data folder (XDG Base Directory Specification).

@@ -40,10 +40,23 @@ struct OwnInterface {
 
     /// Sends a signed request; returns when a good answer's header has come.
     ///
+    /// - Parameter tries: how often it is sent when the server says that it is busy and when to come again.
     /// - Throws: `Unreachable`; a text for the user when the server refused it.
     func post(
-        _ target: String, body: [UInt8], timeout: TimeAmount = .minutes(10)
+        _ target: String, body: [UInt8], timeout: TimeAmount = .minutes(10), tries: Int = 1
     ) async throws -> HTTPClientResponse {
+        for _ in 1..<tries {
+            let response = try await send(target, body: body, timeout: timeout)
+            guard response.status == .tooManyRequests || response.status == .serviceUnavailable,
+                let wait = response.headers.first(name: "retry-after").flatMap({ Int($0) })
+            else { return try await checked(response) }
+            _ = try await response.body.collect(upTo: 1 << 20)
+            try await Task.sleep(for: .seconds(min(max(wait, 1), 30)))
+        }
+        return try await checked(try await send(target, body: body, timeout: timeout))
+    }
+
+    private func send(_ target: String, body: [UInt8], timeout: TimeAmount) async throws -> HTTPClientResponse {
         guard let url = URL(string: access.endpoint), let host = url.host else {
             throw ValidationError("the server's address `\(access.endpoint)` is no URL")
         }
@@ -60,14 +73,16 @@ struct OwnInterface {
             request.headers.add(name: header.name, value: header.value)
         }
         request.body = .bytes(ByteBuffer(bytes: body))
-        let response: HTTPClientResponse
         do {
-            response = try await client.execute(request, timeout: timeout)
+            return try await client.execute(request, timeout: timeout)
         } catch is NIOConnectionError {
             throw Unreachable(endpoint: access.endpoint)
         } catch let error as IOError where error.errnoCode == ECONNREFUSED {
             throw Unreachable(endpoint: access.endpoint)
         }
+    }
+
+    private func checked(_ response: HTTPClientResponse) async throws -> HTTPClientResponse {
         guard response.status == .ok else {
             let text = try await response.body.collect(upTo: 1 << 20)
             let answer = try? WireValue(json: Array(text.readableBytesView)).asStructure

@@ -7,11 +7,11 @@ import Foundation
 import Synchronization
 import Testing
 
-/// Journal, history and a follower under one seed: one thing happens after another, some of it goes wrong, and after each step
-/// what must hold is checked.
+/// Journal, history, delivery and digests under one seed: one thing happens after another, some of it goes wrong, and after each
+/// step what must hold is checked.
 ///
 /// The journal's disk is simulated: it forgets what was not flushed, tears writes, fails and fills up. The history's files fail
-/// on demand. Time is a number that jumps. The follower stands for delivery: what it took and its position are saved together.
+/// on demand. Time is a number that jumps. Delivery and digests are the real ones, see TrailPath.swift.
 final class PipelineSimulation {
     private struct Known {
         var id: String
@@ -19,12 +19,8 @@ final class PipelineSimulation {
         var user: String
         var seconds: Int64
         var isShown: Bool
-    }
-
-    /// What the follower has saved.
-    private struct Delivered {
-        var position: UInt64 = 0
-        var ids: [String] = []
+        var region = TrailPath.regions[0]
+        var isReadOnly = false
     }
 
     private static let owner = "111122223333"
@@ -37,7 +33,7 @@ final class PipelineSimulation {
     /// All events that were acknowledged, or found after a crash; the index is the number.
     private var known: [Known] = []
     private var tried: [String: Known] = [:]
-    private var delivered = Delivered()
+    private let trail: TrailPath
     private var serial = 0
     private var seconds: Int64 = 1_700_000_000
     private var trimmed: UInt64 = 0
@@ -78,12 +74,16 @@ final class PipelineSimulation {
         func jump(_ by: Int64) { milliseconds.wrappingAdd(by, ordering: .relaxed) }
     }
 
-    init(seed: UInt64) throws {
+    init(seed: UInt64) async throws {
         random = SeededRandom(seed)
         disk = SimulatedDisk(seed: random.next())
         folder = FileManager.default.temporaryDirectory.path + "/cairn-simulation-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        (journal, history) = try Self.open(disk, folder, historyFault.device, clock)
+        for name in ["history", "trail"] {
+            try FileManager.default.createDirectory(
+                atPath: folder + "/" + name, withIntermediateDirectories: true)
+        }
+        (journal, history) = try Self.open(disk, folder + "/history", historyFault.device, clock)
+        trail = try await TrailPath(folder: folder + "/trail", journal: journal)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: folder) }
@@ -105,31 +105,43 @@ final class PipelineSimulation {
     }
 
     func run(steps: Int) async throws {
-        for _ in 0..<steps {
-            try await step()
-            try await check()
+        do {
+            for _ in 0..<steps {
+                try await step()
+                try await check()
+            }
+        } catch {
+            print("the steps were: \(trace.joined(separator: "; "))")
+            throw error
         }
         try await search(.all)
+        try await trail.settle(untold)
+        try trail.close()
         await history.close()
         await journal.close()
     }
 
     private func step() async throws {
         switch Int.random(in: 0..<100, using: &random) {
-        case 0..<40: try await append()
-        case 40..<52:
+        case 0..<38: try await append()
+        case 38..<41: try await changeTrail()
+        case 41..<50:
             note("seal")
             try await history.seal()
-        case 52..<57:
+        case 50..<54:
             let calls = Int.random(in: 0..<12, using: &random)
             note("seal with a fault at \(calls)")
             historyFault.fail(after: calls)
             try? await history.seal()
             historyFault.fail(after: nil)
-        case 57..<69: try await follow()
-        case 69..<77: try await search(Bool.random(using: &random) ? .all : .compare(.eventName, .equals, "E1"))
+        case 54..<63: note(await trail.turn(using: &random))
+        case 63..<68:
+            note(await trail.turnAndDie(using: &random))
+            try await restart(losingPower: Bool.random(using: &random))
+        case 68..<73: note(trail.turnClock(using: &random))
+        case 73..<77: try await search(Bool.random(using: &random) ? .all : .compare(.eventName, .equals, "E1"))
         case 77..<80:
-            let kept = min(history.status.sealedThrough, delivered.position)
+            let kept = min(history.status.sealedThrough, trail.positionKept)
             note("trim before \(kept)")
             try journal.trim(before: kept)
             trimmed = max(trimmed, kept)
@@ -161,6 +173,13 @@ final class PipelineSimulation {
 
     private func note(_ what: String) { trace.append(what) }
 
+    /// What the trail has not heard of yet.
+    private var untold: [TrailPath.Taken] {
+        known[trail.count...].map {
+            .init(id: $0.id, region: $0.region, isReadOnly: $0.isReadOnly, isShown: $0.isShown)
+        }
+    }
+
     /// Appends a few events; only what is acknowledged is remembered as known.
     private func append() async throws {
         var batch: [[UInt8]] = []
@@ -170,20 +189,11 @@ final class PipelineSimulation {
             let event = Known(
                 id: "id-\(serial)", name: "E\(Int.random(in: 0..<4, using: &random))",
                 user: "u\(Int.random(in: 0..<3, using: &random))", seconds: seconds + Int64(serial / 3),
-                isShown: isShown)
+                isShown: isShown, region: TrailPath.regions.randomElement(using: &random) ?? TrailPath.regions[0],
+                isReadOnly: Bool.random(using: &random))
             serial += 1
             made.append(event)
-            tried[event.id] = event
-            let padding = String(repeating: "p", count: Int.random(in: 0..<300, using: &random))
-            let record = """
-                {"eventVersion":"1.11","userIdentity":{"type":"IAMUser","userName":"\(event.user)"},\
-                "eventTime":"\(EventTime.text(event.seconds))","eventSource":"s","eventName":"\(event.name)",\
-                "awsRegion":"us-east-1","eventID":"\(event.id)","requestParameters":{"p":"\(padding)"}}
-                """
-            batch.append(
-                EventEnvelope(
-                    kind: isShown ? .event : .intent, ownerAccount: Self.owner, record: Array(record.utf8)
-                ).encoded())
+            batch.append(entry(event))
         }
         let numbers = try? await journal.append(batch)
         if trace.last?.hasPrefix("the disk") != true, trace.last?.hasPrefix("power") != true {
@@ -194,18 +204,30 @@ final class PipelineSimulation {
         known += made
     }
 
-    /// The follower takes a batch; what it derived and its position are saved in one.
-    private func follow() async throws {
-        guard delivered.position < journal.durableNumber else { return note("nothing to follow") }
-        let batch = try journal.read(from: delivered.position, bytesMax: 2000)
-        var next = delivered
-        for entry in batch.entries {
-            let envelope = try #require(EventEnvelope.parse(entry))
-            if envelope.kind.isShown { next.ids.append(try Event(envelope.record).eventID) }
-        }
-        next.position = batch.next
-        delivered = next
-        note("follow to \(batch.next)")
+    private func entry(_ event: Known) -> [UInt8] {
+        tried[event.id] = event
+        let padding = String(repeating: "p", count: Int.random(in: 0..<300, using: &random))
+        let record = """
+            {"eventVersion":"1.11","userIdentity":{"type":"IAMUser","userName":"\(event.user)"},\
+            "eventTime":"\(EventTime.text(event.seconds))","eventSource":"s","eventName":"\(event.name)",\
+            "awsRegion":"\(event.region)","eventID":"\(event.id)","readOnly":\(event.isReadOnly),\
+            "requestParameters":{"p":"\(padding)"}}
+            """
+        return EventEnvelope(
+            kind: event.isShown ? .event : .intent, ownerAccount: Self.owner, record: Array(record.utf8)
+        ).encoded()
+    }
+
+    /// Somebody changes the trail; the call's own event follows the change.
+    private func changeTrail() async throws {
+        let id = "id-\(serial)"
+        serial += 1
+        let (name, what) = try await trail.change(number: known.count, id: id, using: &random)
+        note(what)
+        let event = Known(id: id, name: name, user: "u0", seconds: seconds + Int64(serial / 3), isShown: true)
+        let numbers = try await journal.append([entry(event)])
+        try #require(numbers == UInt64(known.count)..<UInt64(known.count + 1))
+        known.append(event)
     }
 
     /// The process goes, and power with it or not; all is opened anew.
@@ -218,7 +240,8 @@ final class PipelineSimulation {
         await history.close()
         await journal.close()
         if losingPower { disk.cutPower() } else { disk.kill() }
-        (journal, history) = try Self.open(disk, folder, historyFault.device, clock)
+        (journal, history) = try Self.open(disk, folder + "/history", historyFault.device, clock)
+        trail.restart(journal)
         // What was written and not acknowledged may be there, whole batches in order; from now on it counts.
         let first = journal.firstNumber
         try #require(journal.durableNumber >= UInt64(known.count), "acknowledged events are lost")
@@ -238,10 +261,9 @@ final class PipelineSimulation {
     private func check() async throws {
         try #require(journal.durableNumber == UInt64(known.count))
         try #require(journal.firstNumber <= trimmed)
-        try #require(delivered.position <= journal.durableNumber, "the follower is beyond what is durable")
         try #require(history.status.sealedThrough <= journal.durableNumber)
-        try #require(delivered.ids == known.prefix(Int(delivered.position)).filter(\.isShown).map(\.id))
-        try #require(journal.firstNumber <= min(history.status.sealedThrough, delivered.position))
+        try #require(journal.firstNumber <= history.status.sealedThrough)
+        try await trail.check(untold)
     }
 
     /// Both orders, by pages, and the count: each known event once.

@@ -8,8 +8,9 @@
 //     3. One transaction moves the position, notes each file for its digest, updates the status, removes the plan.
 //
 // Killed anywhere, the next turn finds the plan and goes on with 2. Events are thus delivered once, and the position
-// moves only with the delivered file. A refusal by the store (status below 500) proves that nothing was written: then
-// the file gets a new name when it is tried again, in the bucket that the trail has by then.
+// moves only with the delivered file. A refusal by the store (status below 500) at a file's first put proves that nothing
+// was written: then the file gets a new name when it is tried again, in the bucket that the trail has by then. After a put
+// whose end is not known a refusal proves nothing, so the name is kept, unless the bucket is gone or another by then.
 
 package import AWSWire
 internal import Dispatch
@@ -282,6 +283,8 @@ package final class Delivery: Sendable {
     // MARK: Carrying out a plan
 
     private func carryOut(_ stored: DeliveryPlan, for trail: Trail, contents: [LogFile]?) async throws(AWSError) {
+        // A plan that is found was begun before: what has a name in it may be there.
+        let perhapsThere = Set(stored.files.indices.filter { contents == nil && stored.files[$0].key != nil })
         var plan = try await named(stored, for: trail)
         let files: [LogFile]
         if let contents {
@@ -308,7 +311,7 @@ package final class Delivery: Sendable {
                         sourceAccount: trail.account, keyARN: file.keyARN))
                 plan.files[index].isPut = true
             } catch {
-                try await note(error, in: plan, at: index, for: trail)
+                try await note(error, in: plan, perhapsThere: perhapsThere, for: trail)
                 throw error
             }
         }
@@ -361,11 +364,16 @@ package final class Delivery: Sendable {
 
     /// Keeps what was put, names the rest anew when the store refused, and shows the error in the status.
     private func note(
-        _ error: AWSError, in plan: DeliveryPlan, at index: Int, for trail: Trail
+        _ error: AWSError, in plan: DeliveryPlan, perhapsThere: Set<Int>, for trail: Trail
     ) async throws(AWSError) {
         var kept = plan
         if !error.isServerFault {
-            for index in kept.files.indices where !kept.files[index].isPut { kept.files[index].key = nil }
+            for index in kept.files.indices where !kept.files[index].isPut {
+                let isKept =
+                    perhapsThere.contains(index) && kept.files[index].bucket == trail.bucket
+                    && error.code != "NoSuchBucket"
+                if !isKept { kept.files[index].key = nil }
+            }
         }
         let changed = kept
         let now = clock().milliseconds

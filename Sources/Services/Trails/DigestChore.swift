@@ -174,7 +174,7 @@ package final class DigestChore: Sendable {
         if let plan: Plan = try await catalog.read({ snapshot throws(AWSError) -> Plan? in
             try snapshot.document(planKey)
         }) {
-            try await carryOut(plan, for: listed)
+            try await carryOut(plan, for: listed, isFound: true)
             return true
         }
         let review = reviewer(listed, region)
@@ -205,7 +205,7 @@ package final class DigestChore: Sendable {
                 return plan
             }
         }
-        if let plan { try await carryOut(plan, for: listed) }
+        if let plan { try await carryOut(plan, for: listed, isFound: false) }
         return true
     }
 
@@ -232,7 +232,8 @@ package final class DigestChore: Sendable {
         }
     }
 
-    private func carryOut(_ plan: Plan, for trail: Trail) async throws(AWSError) {
+    /// - Parameter isFound: whether the plan was begun before, so that the digest may be there.
+    private func carryOut(_ plan: Plan, for trail: Trail, isFound: Bool) async throws(AWSError) {
         guard let key = try await signingKeys.signingKey(fingerprint: plan.fingerprint) else {
             // The key has been retired since; nothing may have been written with it that a new digest would not replace.
             try await forget(plan, of: trail)
@@ -269,7 +270,8 @@ package final class DigestChore: Sendable {
                         WireHeader(Digest.signatureAlgorithmMetadata, Digest.signatureAlgorithm),
                     ], sourceARN: trail.arn.text, sourceAccount: trail.account, keyARN: plan.keyARN))
         } catch {
-            try await note(error, plan, of: trail)
+            let isKept = isFound && plan.bucket == trail.bucket && error.code != "NoSuchBucket"
+            try await note(error, plan, of: trail, isKept: isKept || error.isServerFault)
             throw error
         }
         let link = Link(bucket: plan.bucket, key: plan.key, hash: Digest.hash(of: content), signature: signature)
@@ -297,12 +299,15 @@ package final class DigestChore: Sendable {
         }
     }
 
-    /// A refused digest is planned anew, for the bucket that the trail has by then; a fault leaves the plan as it is.
-    private func note(_ error: AWSError, _ plan: Plan, of trail: Trail) async throws(AWSError) {
+    /// A digest that was refused at its first put is planned anew, for the bucket that the trail has by then. After a fault,
+    /// or where one was before, it may be there: then the plan stays as it is.
+    private func note(
+        _ error: AWSError, _ plan: Plan, of trail: Trail, isKept: Bool
+    ) async throws(AWSError) {
         let now = clock().milliseconds
         let patience = limits.leavingPatience
         let isGivenUp = try await catalog.write { transaction throws(AWSError) -> Bool in
-            if !error.isServerFault { try transaction.delete(TrailKeys.digestPlan(trail.id, region: plan.region)) }
+            if !isKept { try transaction.delete(TrailKeys.digestPlan(trail.id, region: plan.region)) }
             let key = TrailKeys.progress(trail.id)
             guard var progress: TrailProgress = try transaction.document(key),
                 let (_, isLeaving) = try transaction.current(trail)

@@ -69,6 +69,7 @@ final class Nudge: Sendable {
 struct Backoff: Sendable {
     private struct Entry {
         var failures: Int
+        var failed: Int64
         var notBefore: Int64
     }
 
@@ -82,12 +83,15 @@ struct Backoff: Sendable {
         self.most = most
     }
 
-    func isDue(_ name: String, now: Int64) -> Bool { entries[name].map { now >= $0.notBefore } ?? true }
+    /// A clock that was set back since the failure puts nothing off.
+    func isDue(_ name: String, now: Int64) -> Bool {
+        entries[name].map { now >= $0.notBefore || now < $0.failed } ?? true
+    }
 
     mutating func failed(_ name: String, now: Int64) {
         let failures = (entries[name]?.failures ?? 0) + 1
         let wait = min(first << Int64(min(failures - 1, 20)), most)
-        entries[name] = Entry(failures: failures, notBefore: now + wait)
+        entries[name] = Entry(failures: failures, failed: now, notBefore: now + wait)
     }
 
     mutating func succeeded(_ name: String) { entries[name] = nil }

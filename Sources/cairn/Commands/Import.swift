@@ -166,8 +166,12 @@ struct LogFileImport {
         FileHandle.standardError.write(Data(text.utf8))
     }
 
+    /// A server that has too much to do is asked again when it says so; what it took of a file stays taken.
+    private static let tries = 20
+
     private func send(_ bytes: Data, name: String) async throws -> WireStructure {
-        let response = try await server.post("/events?file=" + PercentCoding.encode(name), body: Array(bytes))
+        let response = try await server.post(
+            "/events?file=" + PercentCoding.encode(name), body: Array(bytes), tries: Self.tries)
         let text = try await response.body.collect(upTo: 1 << 20)
         guard let answer = try WireValue(json: Array(text.readableBytesView)).asStructure else {
             throw ValidationError("the server's answer is no JSON object")
