@@ -21,7 +21,7 @@ ARGS ?=
 
 SWIFT_SOURCES := Package.swift Sources Tests
 
-.PHONY: help setup build tools test test-crash fuzz simulate acceptance run demo bench format lint clean
+.PHONY: help setup build tools test test-crash test-engines fuzz simulate acceptance run demo bench format lint clean
 
 help: ## Shows the verbs.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,6 +38,10 @@ tools: build
 
 test: tools ## Runs the unit tests, then the acceptance tests on the release binary.
 	@scripts/test.sh
+
+test-engines: build ## Runs deliveries to S3 servers that nobody here wrote: moto, Ceph, OpenStack Swift.
+	@[ "$${CAIRN_SKIP_ENGINES:-}" = 1 ] || scripts/engines.sh
+	build/venv/bin/python -m pytest Acceptance/test_engines.py $(PYTEST_FLAGS)
 
 simulate: ## Runs the event path under ten thousand seeds: faults, power cuts, jumps of the clock.
 	CAIRN_SIMULATION_SEEDS=$${CAIRN_SIMULATION_SEEDS:-10000} CAIRN_SIMULATION_STEPS=$${CAIRN_SIMULATION_STEPS:-50} swift test --filter PipelineTests $(SWIFT_TEST_FLAGS)

@@ -19,6 +19,9 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "_CryptoExtras", package: "swift-crypto")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil) -> Target {
     .target(name: name, dependencies: dependencies, path: path ?? "Sources/\(name)", swiftSettings: strict)
@@ -47,6 +50,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -65,6 +69,12 @@ let package = Package(
         room("LogFiles", ["CDeflate", crypto, cryptoExtras]),
         room("EventJournal", ["CCRC32C", "CDurableWrite"]),
         // Level 1.
+        room(
+            "AWSClient",
+            [
+                "AWSWire", crypto, nioCore, nioHTTP1, nioPosix, nioSSL,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
         room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
         room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
@@ -77,15 +87,16 @@ let package = Package(
         service(
             "Trails",
             [
-                "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Keys", "Objects",
+                "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "AWSClient", "Keys",
+                "Objects",
                 "Policies", crypto, cryptoExtras, log,
             ]),
         // Level 5.
         room(
             "Server",
             [
-                "EventRecord", "Policies", "AWSWire", "LogFiles", "EventJournal", "Storage", "Capture", "EventHistory",
-                "Identity", "Keys", "Objects", "Trails", log, crypto,
+                "EventRecord", "Policies", "AWSWire", "AWSClient", "LogFiles", "EventJournal", "Storage", "Capture",
+                "EventHistory", "Identity", "Keys", "Objects", "Trails", log, crypto,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -98,6 +109,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "Yams", package: "Yams"),
             ]),
         // Level 6.
         .executableTarget(
@@ -121,12 +133,15 @@ let package = Package(
         .executableTarget(
             name: "cairn-decide", dependencies: ["Policies", "PolicyCases"], path: "Tests/cairn-decide",
             swiftSettings: strict),
+        // An S3 server that follows a script, for the tests of what happens when one fails.
+        room("ScriptedS3", [nioCore, nioHTTP1, nioPosix], path: "Tests/Support/ScriptedS3"),
         // Tests mirror the rooms.
         .target(
             name: "PolicyCases", dependencies: ["Policies"], path: "Tests/PolicyCases", exclude: ["Cases"],
             swiftSettings: strict),
         tests("PoliciesTests", ["Policies", "PolicyCases"]),
         tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
+        tests("AWSClientTests", ["AWSClient", "AWSWire", "ScriptedS3"]),
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity", crypto]),
         tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
@@ -141,10 +156,11 @@ let package = Package(
         tests(
             "TrailsTests",
             [
-                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects",
-                crypto, log,
+                "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSClient", "AWSWire",
+                "Objects", "ScriptedS3", crypto, log,
             ]),
-        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", log, nioCore]),
+        tests(
+            "CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", log, nioCore]),
         tests("ServerTests", ["Server", "AWSWire", "Identity", "Policies", log]),
     ]
 )

@@ -31,7 +31,8 @@ import time
 from pathlib import Path
 
 # Before boto3 is imported: nothing of the user's own AWS set-up may reach a test.
-_OWN = ("CAIRN_BINARY", "CAIRN_CRASH_KILLS", "CAIRN_CRASH_SEED", "CAIRN_REAL_RECORDS")
+_OWN = (
+    "CAIRN_BINARY", "CAIRN_CRASH_KILLS", "CAIRN_CRASH_SEED", "CAIRN_REAL_RECORDS", "CAIRN_SKIP_ENGINES")
 for _name in [name for name in os.environ if name.startswith(("AWS_", "CAIRN_")) and name not in _OWN]:
     del os.environ[_name]
 os.environ.update(

@@ -114,14 +114,14 @@ package struct CrashPoints: Sendable {
     }
 
     package func bucket(_ bucket: TrailBucket) -> TrailBucket {
-        TrailBucket(
-            exists: bucket.exists, allows: bucket.allows,
-            put: { (put) throws(AWSError) in
-                let what = put.key.contains("/CloudTrail-Digest/") ? "digest" : "delivery"
-                pass("\(what).put.before")
-                try await bucket.put(put)
-                pass("\(what).put.after")
-            })
+        var watched = bucket
+        watched.put = { (put) throws(AWSError) in
+            let what = put.key.contains("/CloudTrail-Digest/") ? "digest" : "delivery"
+            pass("\(what).put.before")
+            try await bucket.put(put)
+            pass("\(what).put.after")
+        }
+        return watched
     }
 
     package var fileFault: FileFault {

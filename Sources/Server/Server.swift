@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+internal import AWSClient
 internal import AWSWire
 internal import Capture
 internal import EventHistory
@@ -142,7 +143,11 @@ private struct House: Sendable {
         let objects = try await ObjectService.open(
             catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
             randomBytes: random, fault: crash?.fileFault ?? noFault)
-        let realBucket = TrailBucket(objects: objects)
+        let outside = try S3EndpointConfiguration.buckets(
+            configuration.s3Endpoints,
+            surroundings: S3Client.Surroundings(
+                clock: clock, pause: Self.sleep, patience: Self.sleep, chance: { Double.random(in: 0..<1) }))
+        let realBucket = TrailBucket(objects: objects).with(outside)
         let bucket = crash?.bucket(realBucket) ?? realBucket
         let signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)
         let delivery = Delivery(
@@ -152,7 +157,7 @@ private struct House: Sendable {
             interval: configuration.digestInterval.milliseconds, limits: DigestChore.Limits(), logger: logger)
         let trails = TrailService(
             catalog: catalog, journal: journal, bucket: bucket,
-            kms: TrailKMS(keys: keys, objects: objects), search: { try await history.search($0) },
+            kms: TrailKMS(keys: keys, objects: objects).with(outside), search: { try await history.search($0) },
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random)
         var intakeLimits = IntakeLimits()

@@ -34,6 +34,8 @@ package struct ServerConfiguration: Sendable {
     package var intakeBodies: Int
     /// What is added to the system's time, for rehearsals of what happens in years; zero in all other cases.
     package var clockOffset: Duration = .zero
+    /// S3 endpoints outside; from the YAML file alone.
+    var s3Endpoints: [S3EndpointConfiguration] = []
     /// Moments of the crash tests; nil for every real server.
     package var crashPoints: CrashPoints?
 
@@ -53,12 +55,15 @@ package struct ServerConfiguration: Sendable {
         flags: [String: String], environment: [String: String]
     ) async throws(ConfigurationProblem) -> ServerConfiguration {
         var file: FileProvider<YAMLSnapshot>?
+        var s3Endpoints: [S3EndpointConfiguration] = []
         if let path = flags["config"] ?? environment["CAIRN_CONFIG"] {
             do {
                 file = try await FileProvider<YAMLSnapshot>(filePath: FilePath(path))
             } catch {
                 throw ConfigurationProblem("the configuration file `\(path)` cannot be read: \(error)")
             }
+            let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+            s3Endpoints = try S3EndpointConfiguration.read(yaml: text, environment: environment)
         }
         let fromEnvironment = ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: environment))
         let fromFile = file.map { ConfigReader(provider: $0) }
@@ -88,7 +93,7 @@ package struct ServerConfiguration: Sendable {
                 try count(setting, 1...1000)
             } ?? 16,
             clockOffset: try value("clock-offset").map(offset) ?? .zero,
-            crashPoints: try CrashPoints(environment: environment))
+            s3Endpoints: s3Endpoints, crashPoints: try CrashPoints(environment: environment))
     }
 
     /// The default data folder (XDG Base Directory Specification).

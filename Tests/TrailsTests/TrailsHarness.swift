@@ -27,8 +27,13 @@ final class TrailsHarness: Sendable {
     let digests: DigestChore
     let trails: TrailService
 
-    /// - Parameter restarting: takes over folder, clock and bucket of a harness, as a new process would.
-    init(restarting old: TrailsHarness? = nil, limits: Delivery.Limits = .forTests) throws {
+    /// - Parameters:
+    ///   - restarting: takes over folder, clock and bucket of a harness, as a new process would.
+    ///   - outside: buckets that another server holds.
+    init(
+        restarting old: TrailsHarness? = nil, limits: Delivery.Limits = .forTests,
+        outside: (ManualTime) throws -> OutsideBuckets = { _ in OutsideBuckets([]) }
+    ) throws {
         folder = try old?.folder ?? TemporaryFolder()
         time = old?.time ?? ManualTime()
         if let old { store.take(over: old.store) }
@@ -43,14 +48,15 @@ final class TrailsHarness: Sendable {
             directory: folder.path + "/keys", mayCreate: old == nil, randomBytes: { Self.random($0) })
         let logger = Logger(label: "trails", factory: { _ in SwiftLogNoOpLogHandler() })
         signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)
-        let bucket = store.door
+        let outside = try outside(time)
+        let bucket = store.door.with(outside)
         delivery = Delivery(
             catalog: catalog, journal: journal, bucket: bucket, clock: clock, limits: limits, logger: logger)
         digests = DigestChore(
             catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock, interval: 3_600_000,
             limits: DigestChore.Limits(), logger: logger)
         trails = TrailService(
-            catalog: catalog, journal: journal, bucket: bucket, kms: store.kms,
+            catalog: catalog, journal: journal, bucket: bucket, kms: store.kms.with(outside),
             search: { [history] query in try await history.search(query) }, signingKeys: signingKeys,
             delivery: delivery,
             digests: digests, clock: clock, randomBytes: { Self.random($0) })

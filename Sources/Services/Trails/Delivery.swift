@@ -8,9 +8,10 @@
 //     3. One transaction moves the position, notes each file for its digest, updates the status, removes the plan.
 //
 // Killed anywhere, the next turn finds the plan and goes on with 2. Events are thus delivered once, and the position
-// moves only with the delivered file. A refusal by the store (status below 500) at a file's first put proves that nothing
-// was written: then the file gets a new name when it is tried again, in the bucket that the trail has by then. After a put
-// whose end is not known a refusal proves nothing, so the name is kept, unless the bucket is gone or another by then.
+// moves only with the delivered file. A refusal by the store (status below 500) proves that nothing was written by that
+// put: then the file gets a new name when it is tried again, in the bucket that the trail has by then. An earlier put
+// of the same name, whose answer was lost, may have written it; then the store is asked, and only where it cannot
+// tell does the file keep its name. Nor does it once the trail has another bucket or prefix: the old may be gone for good.
 
 package import AWSWire
 internal import Dispatch
@@ -125,27 +126,34 @@ package final class Delivery: Sendable {
         // journaled, so every event below this end finds the epochs that it needs.
         let end = journal.durableNumber
         do throws(AWSError) {
-            for trail in try await catalog.read({ snapshot throws(AWSError) in try snapshot.deliverableTrails() }) {
-                if Task.isCancelled { return }
-                let now = clock().milliseconds
-                guard state.withLock({ $0.backoff.isDue(trail.id, now: now) }) else { continue }
-                do throws(AWSError) {
-                    try await deliver(trail, to: end)
-                    state.withLock { $0.backoff.succeeded(trail.id) }
-                } catch {
-                    if Task.isCancelled { return }  // What was begun is finished by `flush` or the next start.
-                    state.withLock { $0.backoff.failed(trail.id, now: now) }
-                    logger.warning(
-                        "delivery failed and will be tried again",
-                        metadata: [
-                            "trail": "\(trail.arn.text)", "bucket": "\(trail.bucket)", "code": "\(error.code)",
-                            "cause": "\(error.cause ?? error.message)",
-                        ])
-                }
+            let trails = try await catalog.read { snapshot throws(AWSError) in try snapshot.deliverableTrails() }
+            // An endpoint outside that hangs holds up the trails that deliver to it, and no others.
+            await inLanes(trails, by: { self.bucket.endpoint($0.bucket) }) { trail in
+                await self.attempt(trail, to: end)
+                return true
             }
+            if Task.isCancelled { return }
             try await refreshKept()
         } catch {
             logger.error("delivery could not read the catalog", metadata: ["cause": "\(error.cause ?? error.message)"])
+        }
+    }
+
+    private func attempt(_ trail: Trail, to end: UInt64) async {
+        let now = clock().milliseconds
+        guard !Task.isCancelled, state.withLock({ $0.backoff.isDue(trail.id, now: now) }) else { return }
+        do throws(AWSError) {
+            try await deliver(trail, to: end)
+            state.withLock { $0.backoff.succeeded(trail.id) }
+        } catch {
+            if Task.isCancelled { return }  // What was begun is finished by `flush` or the next start.
+            state.withLock { $0.backoff.failed(trail.id, now: now) }
+            logger.warning(
+                "delivery failed and will be tried again",
+                metadata: [
+                    "trail": "\(trail.arn.text)", "bucket": "\(trail.bucket)", "code": "\(error.code)",
+                    "cause": "\(error.cause ?? error.message)",
+                ])
         }
     }
 
@@ -283,8 +291,6 @@ package final class Delivery: Sendable {
     // MARK: Carrying out a plan
 
     private func carryOut(_ stored: DeliveryPlan, for trail: Trail, contents: [LogFile]?) async throws(AWSError) {
-        // A plan that is found was begun before: what has a name in it may be there.
-        let perhapsThere = Set(stored.files.indices.filter { contents == nil && stored.files[$0].key != nil })
         var plan = try await named(stored, for: trail)
         let files: [LogFile]
         if let contents {
@@ -296,24 +302,34 @@ package final class Delivery: Sendable {
         for index in plan.files.indices where !plan.files[index].isPut {
             let file = plan.files[index]
             guard let key = file.key else { continue }
-            do throws(AWSError) {
-                let content = files[index]
-                let body = try await away(on: queue) { () throws(AWSError) -> [UInt8] in
-                    do {
-                        return try content.compressed()
-                    } catch {
-                        throw .internalFailure(cause: "a log file could not be compressed: \(error)")
-                    }
+            let content = files[index]
+            let body = try await away(on: queue) { () throws(AWSError) -> [UInt8] in
+                do {
+                    return try content.compressed()
+                } catch {
+                    throw .internalFailure(cause: "a log file could not be compressed: \(error)")
                 }
-                try await bucket.put(
-                    TrailBucket.Put(
-                        bucket: file.bucket, key: key, body: body, metadata: [], sourceARN: trail.arn.text,
-                        sourceAccount: trail.account, keyARN: file.keyARN))
-                plan.files[index].isPut = true
-            } catch {
-                try await note(error, in: plan, perhapsThere: perhapsThere, for: trail)
-                throw error
             }
+            let put = TrailBucket.Put(
+                bucket: file.bucket, key: key, body: body, metadata: [], sourceARN: trail.arn.text,
+                sourceAccount: trail.account, keyARN: file.keyARN)
+            do throws(AWSError) {
+                try await bucket.put(put)
+            } catch {
+                // A name from an earlier turn may have been put then, with the answer lost.
+                let isNew = stored.files.map { $0.key == nil }
+                let remains = await bucket.remains(of: put, after: error, mayBeThere: !isNew[index])
+                if remains != .all {
+                    // What comes after it has not been tried in this turn, and gets a name that sorts after this one's.
+                    for later in plan.files.indices.dropFirst(index + 1) where isNew[later] {
+                        plan.files[later].key = nil
+                    }
+                    if remains == .nothing { plan.files[index].key = nil }
+                    try await note(error, in: plan, for: trail)
+                    throw error
+                }
+            }
+            plan.files[index].isPut = true
         }
         try await commit(plan, for: trail)
     }
@@ -362,20 +378,10 @@ package final class Delivery: Sendable {
         return contents
     }
 
-    /// Keeps what was put, names the rest anew when the store refused, and shows the error in the status.
+    /// Keeps what was put, forgets the names where the trail no longer is, and shows the error in the status.
     private func note(
-        _ error: AWSError, in plan: DeliveryPlan, perhapsThere: Set<Int>, for trail: Trail
+        _ error: AWSError, in plan: DeliveryPlan, for trail: Trail
     ) async throws(AWSError) {
-        var kept = plan
-        if !error.isServerFault {
-            for index in kept.files.indices where !kept.files[index].isPut {
-                let isKept =
-                    perhapsThere.contains(index) && kept.files[index].bucket == trail.bucket
-                    && error.code != "NoSuchBucket"
-                if !isKept { kept.files[index].key = nil }
-            }
-        }
-        let changed = kept
         let now = clock().milliseconds
         let patience = limits.leavingPatience
         let isGivenUp = try await catalog.write { transaction throws(AWSError) -> Bool in
@@ -398,6 +404,13 @@ package final class Delivery: Sendable {
                 try transaction.store(current, isLeaving: true)
                 try transaction.store(key, progress)
                 return true
+            }
+            var changed = plan
+            for index in changed.files.indices where !changed.files[index].isPut {
+                if let key = changed.files[index].key, !current.isHome(of: key, in: changed.files[index].bucket) {
+                    changed.files[index].key = nil
+                }
+                changed.files[index].keyARN = current.kmsKeyARN
             }
             try transaction.store(TrailKeys.plan(trail.id), changed)
             try transaction.store(key, progress)

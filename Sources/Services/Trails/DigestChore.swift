@@ -120,27 +120,41 @@ package final class DigestChore: Sendable {
 
     private func turnAlone() async {
         do throws(AWSError) {
-            for trail in try await catalog.read({ snapshot throws(AWSError) in try snapshot.deliverableTrails() }) {
-                if Task.isCancelled { return }
-                for region in try await regions(of: trail) { await attempt(trail, region) }
-                try await purgeIfFinished(trail)
-            }
+            let trails = try await catalog.read { snapshot throws(AWSError) in try snapshot.deliverableTrails() }
+            await inLanes(trails, by: { self.bucket.endpoint($0.bucket) }) { await self.turn(of: $0) }
         } catch {
             logger.error("digests could not read the catalog", metadata: ["cause": "\(error.cause ?? error.message)"])
         }
     }
 
-    private func attempt(_ trail: Trail, _ region: String) async {
+    /// - Returns: whether the trails that deliver to the same place are to have their turn as well.
+    private func turn(of trail: Trail) async -> Bool {
+        do throws(AWSError) {
+            for region in try await regions(of: trail) {
+                if Task.isCancelled { return false }
+                // A place outside that gives no answer may take long not to; the rest waits for the next turn.
+                if !(await attempt(trail, region)), bucket.endpoint(trail.bucket) != nil { return false }
+            }
+            try await purgeIfFinished(trail)
+        } catch {
+            logger.error("digests could not read the catalog", metadata: ["cause": "\(error.cause ?? error.message)"])
+        }
+        return true
+    }
+
+    /// - Returns: false when the bucket could not be reached.
+    private func attempt(_ trail: Trail, _ region: String) async -> Bool {
         let now = clock().milliseconds
         let name = "\(trail.id) \(region)"
-        guard backoff.withLock({ $0.isDue(name, now: now) }) else { return }
+        guard backoff.withLock({ $0.isDue(name, now: now) }) else { return true }
         do throws(AWSError) {
             // One step may make the next one due: the last digest of a chain, then the first of the new one.
             var steps = 0
             while steps < 4, try await step(trail, region) { steps += 1 }
             backoff.withLock { $0.succeeded(name) }
+            return true
         } catch {
-            if Task.isCancelled { return }  // What was begun is finished at the next start.
+            if Task.isCancelled { return false }  // What was begun is finished at the next start.
             backoff.withLock { $0.failed(name, now: now) }
             logger.warning(
                 "a digest could not be written and will be tried again",
@@ -148,6 +162,7 @@ package final class DigestChore: Sendable {
                     "trail": "\(trail.arn.text)", "region": "\(region)", "code": "\(error.code)",
                     "cause": "\(error.cause ?? error.message)",
                 ])
+            return !error.isServerFault
         }
     }
 
@@ -174,7 +189,7 @@ package final class DigestChore: Sendable {
         if let plan: Plan = try await catalog.read({ snapshot throws(AWSError) -> Plan? in
             try snapshot.document(planKey)
         }) {
-            try await carryOut(plan, for: listed, isFound: true)
+            try await carryOut(plan, for: listed, isNew: false)
             return true
         }
         let review = reviewer(listed, region)
@@ -205,7 +220,7 @@ package final class DigestChore: Sendable {
                 return plan
             }
         }
-        if let plan { try await carryOut(plan, for: listed, isFound: false) }
+        if let plan { try await carryOut(plan, for: listed, isNew: true) }
         return true
     }
 
@@ -232,8 +247,8 @@ package final class DigestChore: Sendable {
         }
     }
 
-    /// - Parameter isFound: whether the plan was begun before, so that the digest may be there.
-    private func carryOut(_ plan: Plan, for trail: Trail, isFound: Bool) async throws(AWSError) {
+    /// - Parameter isNew: whether it was not tried in an earlier turn.
+    private func carryOut(_ plan: Plan, for trail: Trail, isNew: Bool) async throws(AWSError) {
         guard let key = try await signingKeys.signingKey(fingerprint: plan.fingerprint) else {
             // The key has been retired since; nothing may have been written with it that a new digest would not replace.
             try await forget(plan, of: trail)
@@ -261,18 +276,20 @@ package final class DigestChore: Sendable {
         } catch {
             throw .internalFailure(cause: "a digest could not be made: \(error)")
         }
+        let put = TrailBucket.Put(
+            bucket: plan.bucket, key: plan.key, body: body,
+            metadata: [
+                WireHeader(Digest.signatureMetadata, signature),
+                WireHeader(Digest.signatureAlgorithmMetadata, Digest.signatureAlgorithm),
+            ], sourceARN: trail.arn.text, sourceAccount: trail.account, keyARN: plan.keyARN)
         do throws(AWSError) {
-            try await bucket.put(
-                TrailBucket.Put(
-                    bucket: plan.bucket, key: plan.key, body: body,
-                    metadata: [
-                        WireHeader(Digest.signatureMetadata, signature),
-                        WireHeader(Digest.signatureAlgorithmMetadata, Digest.signatureAlgorithm),
-                    ], sourceARN: trail.arn.text, sourceAccount: trail.account, keyARN: plan.keyARN))
+            try await bucket.put(put)
         } catch {
-            let isKept = isFound && plan.bucket == trail.bucket && error.code != "NoSuchBucket"
-            try await note(error, plan, of: trail, isKept: isKept || error.isServerFault)
-            throw error
+            let remains = await bucket.remains(of: put, after: error, mayBeThere: !isNew)
+            if remains != .all {
+                try await note(error, plan, isAbsent: remains == .nothing, of: trail)
+                throw error
+            }
         }
         let link = Link(bucket: plan.bucket, key: plan.key, hash: Digest.hash(of: content), signature: signature)
         try await commit(plan, link, of: trail)
@@ -299,15 +316,20 @@ package final class DigestChore: Sendable {
         }
     }
 
-    /// A digest that was refused at its first put is planned anew, for the bucket that the trail has by then. After a fault,
-    /// or where one was before, it may be there: then the plan stays as it is.
-    private func note(
-        _ error: AWSError, _ plan: Plan, of trail: Trail, isKept: Bool
-    ) async throws(AWSError) {
+    /// A refused digest is planned anew, for the bucket that the trail has by then; a fault leaves the plan as it is,
+    /// unless the trail has another bucket or prefix.
+    private func note(_ error: AWSError, _ plan: Plan, isAbsent: Bool, of trail: Trail) async throws(AWSError) {
         let now = clock().milliseconds
         let patience = limits.leavingPatience
         let isGivenUp = try await catalog.write { transaction throws(AWSError) -> Bool in
-            if !isKept { try transaction.delete(TrailKeys.digestPlan(trail.id, region: plan.region)) }
+            let current = try transaction.current(trail)?.trail ?? trail
+            if isAbsent || !current.isHome(of: plan.key, in: plan.bucket) {
+                try transaction.delete(TrailKeys.digestPlan(trail.id, region: plan.region))
+            } else if current.kmsKeyARN != plan.keyARN {
+                var changed = plan
+                changed.keyARN = current.kmsKeyARN
+                try transaction.store(TrailKeys.digestPlan(trail.id, region: plan.region), changed)
+            }
             let key = TrailKeys.progress(trail.id)
             guard var progress: TrailProgress = try transaction.document(key),
                 let (_, isLeaving) = try transaction.current(trail)

@@ -46,6 +46,10 @@ package struct TrailBucket: Sendable {
     ///
     /// - Throws: with a status below 500 when the store refused, so that nothing was written.
     package var put: @Sendable (Put) async throws(AWSError) -> Void
+    /// Whether exactly that object is there, after a put that may have written it: nil when that cannot be told.
+    package var holds: @Sendable (Put) async -> Bool? = { _ in nil }
+    /// The name of the endpoint outside that holds the bucket, which is checked by a real write; nil for one of this server.
+    package var endpoint: @Sendable (_ bucket: String) -> String? = { _ in nil }
 
     package init(
         exists: @escaping @Sendable (String) async throws(AWSError) -> Bool,
@@ -59,10 +63,30 @@ package struct TrailBucket: Sendable {
 }
 
 extension TrailBucket {
+    /// What is in the bucket of an object whose put failed.
+    enum Remains: Equatable {
+        case nothing
+        /// The object, from an earlier put of the same name.
+        case all
+        case unknown
+    }
+
+    /// - Parameter mayBeThere: whether the object was put before by that name.
+    func remains(of put: Put, after error: AWSError, mayBeThere: Bool) async -> Remains {
+        if error.isServerFault { return .unknown }
+        if !mayBeThere || error.code == "NoSuchBucket" { return .nothing }
+        return switch await holds(put) {
+        case true?: .all
+        case false?: .nothing
+        case nil: .unknown
+        }
+    }
+
     /// Checks that a trail may write where it is told to.
     ///
     /// - Throws: `S3BucketDoesNotExistException`, `InsufficientS3BucketPolicyException` with the missing statement.
     func check(_ trail: Trail) async throws(AWSError) {
+        if let endpoint = endpoint(trail.bucket) { return try await probe(trail, at: endpoint) }
         guard try await exists(trail.bucket) else { throw .bucketDoesNotExist(trail.bucket) }
         let arn = trail.arn.text
         let readsACL = Question(
@@ -89,5 +113,12 @@ extension TrailBucket {
                         + "aws:SourceArn \(arn).")
             }
         }
+    }
+}
+
+extension Trail {
+    /// Whether the trail, as it is configured now, delivers to that bucket under the key's prefix.
+    func isHome(of key: String, in bucket: String) -> Bool {
+        bucket == self.bucket && key.hasPrefix(LogFolder.root(prefix: prefix, account: account))
     }
 }

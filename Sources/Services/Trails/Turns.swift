@@ -21,6 +21,23 @@ func away<Result: Sendable>(
     return try outcome.get()
 }
 
+/// Takes items one after the other within a lane, and the lanes side by side.
+///
+/// - Parameter body: answers whether the rest of its lane is to be taken as well.
+func inLanes<Item: Sendable>(
+    _ items: [Item], by lane: (Item) -> String?, _ body: @escaping @Sendable (Item) async -> Bool
+) async {
+    await withTaskGroup(of: Void.self) { group in
+        for (_, items) in Dictionary(grouping: items, by: lane) {
+            group.addTask {
+                for item in items {
+                    guard await body(item) else { return }
+                }
+            }
+        }
+    }
+}
+
 /// Wakes a loop early; a nudge given while nobody waits is kept for the next wait.
 final class Nudge: Sendable {
     private struct State {
