@@ -114,6 +114,9 @@ let package = Package(
         .executableTarget(
             name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire"], path: "Benchmarks/cairn-bench",
             swiftSettings: strict),
+        .executableTarget(
+            name: "history-bench", dependencies: ["EventHistory", "EventJournal", "EventRecord"],
+            path: "Benchmarks/history-bench", swiftSettings: strict),
         // Tests mirror the rooms.
         tests("PoliciesTests", ["Policies"], exclude: ["Cases"]),
         tests("AWSWireTests", ["AWSWire", nioCore], exclude: ["Vectors"]),
@@ -133,6 +136,6 @@ let package = Package(
                 log,
             ]),
         tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", nioCore]),
-        tests("ServerTests", ["Server", "AWSWire", log]),
+        tests("ServerTests", ["Server", "AWSWire", "EventHistory", "EventRecord", log]),
     ]
 )

@@ -98,7 +98,7 @@ private struct House: Sendable {
             logger.warning(
                 "calls were under way when the server stopped; recorded as unknown", metadata: ["count": "\(settled)"])
         }
-        let history = try openHistory(folder, journal, clock)
+        let history = try openHistory(folder, journal, configuration.historyRetention, clock)
 
         let identities = try await IdentityStore.open(catalog)
         let identifiers = Identifiers(randomBytes: random)
@@ -168,11 +168,13 @@ private struct House: Sendable {
     }
 
     private static func openHistory(
-        _ folder: DataFolder, _ journal: Journal, _ clock: @escaping Clock
+        _ folder: DataFolder, _ journal: Journal, _ retention: HistoryRetention, _ clock: @escaping Clock
     ) throws -> History {
         do {
+            var limits = HistoryLimits()
+            limits.retention = retention
             return try History.open(
-                directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix,
+                directory: folder.history, journal: journal, limits: limits, device: .posix,
                 clock: { clock().milliseconds })
         } catch {
             guard error.code == .journal else { throw error }
@@ -286,6 +288,9 @@ private struct House: Sendable {
             do { _ = try await objects.applyLifecycle() } catch {
                 logger.error(
                     "lifecycle rules could not be applied", metadata: ["cause": "\(error.cause ?? "\(error)")"])
+            }
+            do { try await history.maintain() } catch {
+                logger.error("event history could not be tidied up", metadata: ["cause": "\(error)"])
             }
             trimJournal()
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import EventHistory
 internal import Configuration
 internal import Foundation
 package import Logging
@@ -26,11 +27,13 @@ package struct ServerConfiguration: Sendable {
     /// A PEM file of certificate authorities that are believed, besides the system's, when identity providers are asked
     /// for their keys.
     package var trustedAuthorities: String?
+    /// How long events stay in event history.
+    package var historyRetention: HistoryRetention
 
     /// The flags, by name, in the order of the help page.
     package static let keys = [
         "data", "listen", "delivery-interval", "digest-interval", "region", "log-level", "trusted-proxies", "s3-hosts",
-        "trusted-ca",
+        "trusted-ca", "history-retention",
     ]
 
     /// Reads the configuration.
@@ -68,7 +71,8 @@ package struct ServerConfiguration: Sendable {
             region: try value("region").map(region) ?? "us-east-1",
             logLevel: try value("log-level").map(level) ?? .info,
             trustedProxies: Set(value("trusted-proxies").map { list($0.text) } ?? []),
-            s3Hosts: value("s3-hosts").map { list($0.text) } ?? [], trustedAuthorities: value("trusted-ca")?.text)
+            s3Hosts: value("s3-hosts").map { list($0.text) } ?? [], trustedAuthorities: value("trusted-ca")?.text,
+            historyRetention: try value("history-retention").map(retention) ?? HistoryRetention())
     }
 
     /// The default data folder (XDG Base Directory Specification).
@@ -97,6 +101,14 @@ package struct ServerConfiguration: Sendable {
                 "\(setting.place) must be a time from 1s to 24h, such as 30s, 5m or 1h, not `\(setting.text)`")
         }
         return duration
+    }
+
+    private static func retention(_ setting: Setting) throws(ConfigurationProblem) -> HistoryRetention {
+        do throws(HistoryRetentionError) {
+            return try HistoryRetention(text: setting.text)
+        } catch {
+            throw ConfigurationProblem("\(setting.place): \(error)")
+        }
     }
 
     private static func region(_ setting: Setting) throws(ConfigurationProblem) -> String {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import EventHistory
+import EventRecord
 import Foundation
 import Logging
 import Server
@@ -19,6 +21,18 @@ struct ServerConfigurationTests {
         #expect(configuration.deliveryInterval == .seconds(300) && configuration.digestInterval == .seconds(3600))
         #expect(configuration.region == "us-east-1" && configuration.logLevel == .info)
         #expect(try await load([:], ["XDG_DATA_HOME": "/x"]).dataFolder == "/x/cairn")
+    }
+
+    @Test func `retention is read as rules, and what is none is refused with its place`() async throws {
+        #expect(try await load([:], ["HOME": "/h"]).historyRetention.rules.isEmpty)
+        #expect(
+            try await load(["history-retention": "90,Data=30"]).historyRetention.rules == [
+                .init(days: 90), .init(category: .data, days: 30),
+            ])
+        let problem = await #expect(throws: ConfigurationProblem.self) {
+            try await load(["history-retention": "Data=soon"])
+        }
+        #expect(problem?.description.contains("--history-retention") ?? false)
     }
 
     @Test func `the command line wins over the environment and the environment over the file`() async throws {

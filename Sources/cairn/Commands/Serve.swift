@@ -45,12 +45,15 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "PEM file of certificate authorities believed besides the system's, for identity providers.")
     var trustedCa: String?
 
+    @Option(help: "Days that events stay in event history, such as 90,Data=30,111122223333/Data=7. (default: for ever)")
+    var historyRetention: String?
+
     func run() async throws {
         let flags: [String: String?] = [
             "config": config, "data": data, "listen": listen, "delivery-interval": deliveryInterval,
             "digest-interval": digestInterval, "region": region, "log-level": logLevel,
             "trusted-proxies": trustedProxies, "s3-hosts": s3Hosts,
-            "trusted-ca": trustedCa,
+            "trusted-ca": trustedCa, "history-retention": historyRetention,
         ]
         do {
             let configuration = try await ServerConfiguration.load(
