@@ -80,7 +80,9 @@ demo: build ## Shows the whole of it in a few minutes: record, deliver, prove, c
 bench: build ## Measures what docs/performance.md reports (needs wrk, which it installs).
 	@command -v wrk > /dev/null || { echo "bench: installing the Debian package wrk"; apt-get install -y -qq wrk > /dev/null; }
 	swift build -c release $(STATIC_FLAGS) --product cairn-bench $(SWIFT_BUILD_FLAGS)
+	swift build -c release $(STATIC_FLAGS) --product history-bench $(SWIFT_BUILD_FLAGS)
 	@build/venv/bin/python scripts/bench.py
+	@build/venv/bin/python scripts/bench_history.py
 
 format: ## Formats all Swift sources.
 	swift format format --in-place --recursive --parallel $(SWIFT_SOURCES)

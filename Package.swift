@@ -135,6 +135,9 @@ let package = Package(
             swiftSettings: strict),
         // An S3 server that follows a script, for the tests of what happens when one fails.
         room("ScriptedS3", [nioCore, nioHTTP1, nioPosix], path: "Tests/Support/ScriptedS3"),
+        .executableTarget(
+            name: "history-bench", dependencies: ["EventHistory", "EventJournal", "EventRecord"],
+            path: "Benchmarks/history-bench", swiftSettings: strict),
         // Tests mirror the rooms.
         .target(
             name: "PolicyCases", dependencies: ["Policies"], path: "Tests/PolicyCases", exclude: ["Cases"],
@@ -161,6 +164,6 @@ let package = Package(
             ]),
         tests(
             "CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", log, nioCore]),
-        tests("ServerTests", ["Server", "AWSWire", "Identity", "Policies", log]),
+        tests("ServerTests", ["Server", "AWSWire", "EventHistory", "EventRecord", "Identity", "Policies", log]),
     ]
 )

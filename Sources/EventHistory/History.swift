@@ -22,6 +22,8 @@ package final class History: Sendable {
     private let keys = Atomic<UInt64>(1)
     private let state: Mutex<State>
     private let indexer: Mutex<Indexer>
+    /// What is on disk. Touched on `sealQueue` only; the mutex makes that plain to the compiler.
+    private let manifest: Mutex<HistoryManifest>
     private let indexQueue = DispatchQueue(label: "cairn.history.index")
     private let sealQueue = DispatchQueue(label: "cairn.history.seal")
     private let readQueue = DispatchQueue(label: "cairn.history.read", attributes: .concurrent)
@@ -29,66 +31,38 @@ package final class History: Sendable {
     /// What readers take a copy of, and what is known about sealing. Guarded by `state`.
     private struct State {
         var snapshot = HistorySnapshot()
-        /// Whether the snapshot's last chunk is still being filled.
+        /// Whether the snapshot's last group is still being filled.
         var hasPartial = false
         var isSealing = false
         var isClosed = false
         var malformed: UInt64 = 0
         var sealError: HistoryError?
+        var maintenanceError: HistoryError?
         /// Milliseconds of the clock when a failed seal may be tried again.
         var sealAgainAt: Int64 = .min
 
-        var fullChunks: ArraySlice<OpenChunk> { hasPartial ? snapshot.chunks.dropLast() : snapshot.chunks[...] }
+        var fullGroups: ArraySlice<GroupView> { hasPartial ? snapshot.groups.dropLast() : snapshot.groups[...] }
     }
 
     /// What indexing works on. Touched on `indexQueue` only; the mutex makes that plain to the compiler.
-    private struct Indexer {
+    private struct Indexer: ~Copyable {
         var next: UInt64
-        var builder: ChunkBuilder
-        let writer: HistoryBlockWriter
+        var builder: GroupBuilder
         /// Milliseconds of the clock at the oldest event that is in no segment.
         var oldestSince: Int64?
-        var ownerHashes: [UInt64: UInt64] = [:]
     }
 
     /// Opens a folder of segments, making it if need be, and checks that segments and journal together have every number.
     ///
-    /// - Parameter clock: milliseconds, for the age of unsealed events.
-    /// - Throws: `HistoryError`: a segment damaged (`damaged`), a range in no segment and no longer in the journal
-    ///   (`missing`), segments that overlap, or that reach beyond the journal's end (`journal`).
+    /// - Parameter clock: milliseconds, for the age of unsealed events and for retention.
+    /// - Throws: `HistoryError`: manifest or segment damaged (`damaged`), a segment gone, or a range in no segment and no longer
+    ///   in the journal (`missing`), segments that reach beyond the journal's end (`journal`).
     package static func open(
         directory: String, journal: Journal, limits: HistoryLimits, device: HistoryDevice,
         clock: @escaping @Sendable () -> Int64
     ) throws(HistoryError) -> History {
-        try HistoryFiles.makeDirectory(directory)
-        var segments: [HistorySegment] = []
-        var end: UInt64 = 0
-        for name in try HistoryFiles.names(directory) {
-            let path = directory + "/" + name
-            if name.hasSuffix(".segment.tmp") {
-                HistoryFiles.remove(path)
-                continue
-            }
-            guard let range = HistorySegment.range(ofName: name) else {
-                throw HistoryError(.damaged, "this file is no segment; move it away", path: path)
-            }
-            guard range.first == end else {
-                throw range.first > end
-                    ? HistoryError(
-                        .missing, "the segment before this one, from \(end) to \(range.first), is missing; restore it",
-                        path: path)
-                    : HistoryError(
-                        .damaged,
-                        "this segment overlaps the one before it, which ends at \(end); move one of them away",
-                        path: path)
-            }
-            let segment = try HistorySegment(path, key: UInt64(segments.count) + 1)
-            guard segment.first == range.first, segment.next == range.next else {
-                throw .damaged("the segment's header names another range than its file name", path, at: 16)
-            }
-            segments.append(segment)
-            end = segment.next
-        }
+        let opened = try HistoryStore.open(directory)
+        let end = opened.manifest.next
         guard journal.firstNumber <= end else {
             throw HistoryError(
                 .missing,
@@ -101,25 +75,30 @@ package final class History: Sendable {
                 "the segments reach to \(end), the journal ends at \(journal.durableNumber); restore the journal",
                 path: directory)
         }
-        return try History(directory, journal, limits, device, clock, segments, next: end)
+        HistoryStore.removeLeftovers(opened, directory, device)
+        return History(directory, journal, limits, device, clock, opened)
     }
 
     private init(
         _ directory: String, _ journal: Journal, _ limits: HistoryLimits, _ device: HistoryDevice,
-        _ clock: @escaping @Sendable () -> Int64, _ segments: [HistorySegment], next: UInt64
-    ) throws(HistoryError) {
+        _ clock: @escaping @Sendable () -> Int64, _ opened: HistoryStore.Opened
+    ) {
         self.directory = directory
         self.journal = journal
         self.limits = limits
         self.device = device
         self.clock = clock
         cache = HistoryCache(bytesMax: limits.cacheBytes)
-        keys.store(UInt64(segments.count) + 2, ordering: .relaxed)
+        keys.store(UInt64(opened.segments.count) + 2, ordering: .relaxed)
+        let next = opened.manifest.next
+        let segments = opened.segments
         var state = State()
-        state.snapshot = HistorySnapshot(segments: segments, chunks: [], next: next, sealedThrough: next)
+        state.snapshot = HistorySnapshot(segments: segments, groups: [], next: next, sealedThrough: next)
         self.state = Mutex(state)
-        let writer = try HistoryBlockWriter(level: limits.compressionLevel)
-        indexer = Mutex(Indexer(next: next, builder: ChunkBuilder(key: UInt64(segments.count) + 1), writer: writer))
+        manifest = Mutex(opened.manifest)
+        indexer = Mutex(
+            Indexer(
+                next: next, builder: GroupBuilder(key: UInt64(segments.count) + 1, capacity: limits.segmentEventsMax)))
     }
 
     // MARK: Asking
@@ -134,7 +113,8 @@ package final class History: Sendable {
         try await catchUp()
         let cancellation = HistoryCancellation()
         let search = HistorySearch(
-            snapshot: state.withLock { $0.snapshot }, query: query, cache: cache, cancellation: cancellation)
+            snapshot: state.withLock { $0.snapshot }, query: query, cutoffs: cutoffs(query), cache: cache,
+            cancellation: cancellation)
         let result = await withTaskCancellationHandler {
             await Self.outcome(on: readQueue) { () throws(HistoryError) in try search.page() }
         } onCancel: {
@@ -155,8 +135,8 @@ package final class History: Sendable {
         try await catchUp()
         let cancellation = HistoryCancellation()
         let scan = HistoryScan(
-            snapshot: state.withLock { $0.snapshot }, query: query, grouping: grouping, cache: cache,
-            cancellation: cancellation, progress: progress)
+            snapshot: state.withLock { $0.snapshot }, query: query, cutoffs: cutoffs(query), grouping: grouping,
+            cache: cache, cancellation: cancellation, progress: progress)
         let result = await withTaskCancellationHandler {
             await Self.outcome(on: readQueue) { () throws(HistoryError) in try scan.tally() }
         } onCancel: {
@@ -182,14 +162,18 @@ package final class History: Sendable {
         try await known(eventIDs: [eventID], ownerAccount: ownerAccount).contains(eventID)
     }
 
+    private func cutoffs(_ query: HistoryQuery) -> [HistoryRetention.Cutoff] {
+        limits.retention.cutoffs(query.ownerAccount, now: clock() / 1000)
+    }
+
     package var status: HistoryStatus {
         state.withLock { state in
             HistoryStatus(
                 segments: state.snapshot.segments.count,
                 sealedEvents: state.snapshot.segments.reduce(0) { $0 + UInt64($1.events) },
-                openEvents: state.snapshot.chunks.reduce(0) { $0 + $1.columns.count }, next: state.snapshot.next,
+                openEvents: state.snapshot.groups.reduce(0) { $0 + $1.count }, next: state.snapshot.next,
                 sealedThrough: state.snapshot.sealedThrough, malformedEntries: state.malformed,
-                lastSealError: state.sealError)
+                lastSealError: state.sealError, lastMaintenanceError: state.maintenanceError)
         }
     }
 
@@ -232,7 +216,23 @@ package final class History: Sendable {
             try self.indexer.withLock { (indexer) throws(HistoryError) in try self.freeze(&indexer) }
         }.get()
         try await Self.outcome(on: sealQueue) { () throws(HistoryError) in
-            while try self.sealOnce(atLeast: 1) {}
+            while try self.sealOnce() {}
+        }.get()
+    }
+
+    /// Merges segments and drops expired ones, as far as is due; returns when that is on stable storage. It goes on by itself
+    /// whenever segments are sealed; call it now and then, so that events expire though nothing arrives.
+    package func maintain() async throws(HistoryError) {
+        try await Self.outcome(on: sealQueue) { () throws(HistoryError) in try self.maintainAll() }.get()
+    }
+
+    /// Compares every byte of every segment with its checksum.
+    ///
+    /// - Throws: `HistoryError.damaged` with file and offset of the first part that is not as it was written.
+    package func verify() async throws(HistoryError) {
+        let segments = state.withLock { $0.snapshot.segments }
+        try await Self.outcome(on: readQueue) { () throws(HistoryError) in
+            for segment in segments { try segment.verify() }
         }.get()
     }
 
@@ -265,97 +265,87 @@ package final class History: Sendable {
 
     private func index(_ batch: JournalBatch) throws(HistoryError) {
         try awaitSealing()
-        var full: [OpenChunk] = []
+        var full: [GroupView] = []
         var malformed: UInt64 = 0
-        var isOld = false
-        let (next, partial) = try indexer.withLock { (indexer) throws(HistoryError) -> (UInt64, OpenChunk?) in
+        let (next, partial) = try indexer.withLock { (indexer) throws(HistoryError) -> (UInt64, GroupView?) in
             for (offset, entry) in batch.entries.enumerated() {
                 let number = batch.first + UInt64(offset)
                 if number < indexer.next { continue }
+                if !indexer.builder.group.hasRoom(for: entry.count)
+                    || indexer.builder.group.rawBytes >= limits.segmentBytesMax
+                {
+                    full.append(closeGroup(&indexer))
+                }
                 if !(try add(entry, number, &indexer)) { malformed += 1 }
                 indexer.next = number + 1
-                if indexer.builder.count >= limits.chunkEvents { full.append(try closeChunk(&indexer)) }
             }
-            if let since = indexer.oldestSince, clock() - since >= limits.segmentAgeMax {
-                isOld = true
-                indexer.oldestSince = nil
-                if indexer.builder.count > 0 { full.append(try closeChunk(&indexer)) }
+            if let since = indexer.oldestSince, clock() - since >= limits.segmentAgeMax, indexer.builder.group.count > 0
+            {
+                full.append(closeGroup(&indexer))
+            } else if indexer.builder.group.count == indexer.builder.group.capacity {
+                full.append(closeGroup(&indexer))
             }
-            let partial = indexer.builder.count > 0 ? indexer.builder.chunk(next: indexer.next) : nil
+            let partial = indexer.builder.group.count > 0 ? indexer.builder.group.view(next: indexer.next) : nil
             return (indexer.next, partial)
         }
         publish(full, partial, next: next, malformed: malformed)
-        sealIfDue(atLeast: isOld ? 1 : limits.segmentEventsMax)
+        sealIfDue()
     }
 
     /// Takes one entry in; false when its record is malformed.
-    private func add(_ entry: ArraySlice<UInt8>, _ number: UInt64, _ indexer: inout Indexer) throws(HistoryError)
-        -> Bool
-    {
-        var fields = EventFields()
-        var isWellFormed = true
-        var isShown = true
-        let builder = entry.withUnsafeBytes { bytes -> Result<Void, HistoryError> in
-            guard let header = EventHeader.parse(bytes) else {
-                return .failure(HistoryError(.journal, "entry \(number) of the journal has no envelope"))
-            }
-            guard header.kind.isShown else {
-                isShown = false
-                return .success(())
-            }
-            let record = UnsafeRawBufferPointer(rebasing: bytes[EventEnvelope.headerBytes...])
-            do throws(EventError) { try EventReader.scan(record, into: &fields) } catch { isWellFormed = false }
-            let owner = EventColumn.ownerAccount.hash(UnsafeRawBufferPointer(rebasing: bytes[1..<13]))
-            indexer.builder.columns.append(number: number, owner: owner, fields: fields, in: record)
-            do throws(HistoryError) {
-                try indexer.builder.append(bytes, indexer.writer, blockBytes: limits.blockBytes)
-                return .success(())
-            } catch {
-                return .failure(error)
-            }
+    private func add(
+        _ entry: ArraySlice<UInt8>, _ number: UInt64, _ indexer: inout Indexer
+    ) throws(HistoryError) -> Bool {
+        let isWellFormed = entry.withUnsafeBytes { bytes -> Bool? in
+            guard let header = EventHeader.parse(bytes) else { return nil }
+            guard header.kind.isShown else { return true }
+            return indexer.builder.append(bytes, related: header.related, number: number)
         }
-        try builder.get()
-        if isShown, indexer.oldestSince == nil { indexer.oldestSince = clock() }
+        guard let isWellFormed else {
+            throw HistoryError(.journal, "entry \(number) of the journal has no envelope")
+        }
+        if indexer.oldestSince == nil, indexer.builder.group.count > 0 { indexer.oldestSince = clock() }
         return isWellFormed
     }
 
-    private func closeChunk(_ indexer: inout Indexer) throws(HistoryError) -> OpenChunk {
-        try indexer.builder.closeBlock(indexer.writer)
-        let chunk = indexer.builder.chunk(next: indexer.next)
-        indexer.builder = ChunkBuilder(key: keys.wrappingAdd(1, ordering: .relaxed).newValue)
-        return chunk
+    private func closeGroup(_ indexer: inout Indexer) -> GroupView {
+        let view = indexer.builder.group.view(next: indexer.next)
+        indexer.builder = GroupBuilder(
+            key: keys.wrappingAdd(1, ordering: .relaxed).newValue, capacity: limits.segmentEventsMax)
+        indexer.oldestSince = nil
+        return view
     }
 
     private func freeze(_ indexer: inout Indexer) throws(HistoryError) {
-        guard indexer.builder.count > 0 else { return }
-        publish([try closeChunk(&indexer)], nil, next: indexer.next, malformed: 0)
+        guard indexer.builder.group.count > 0 else { return }
+        publish([closeGroup(&indexer)], nil, next: indexer.next, malformed: 0)
     }
 
-    private func publish(_ full: [OpenChunk], _ partial: OpenChunk?, next: UInt64, malformed: UInt64) {
+    private func publish(_ full: [GroupView], _ partial: GroupView?, next: UInt64, malformed: UInt64) {
         state.withLock { state in
-            if state.hasPartial { state.snapshot.chunks.removeLast() }
-            state.snapshot.chunks.append(contentsOf: full)
-            if let partial { state.snapshot.chunks.append(partial) }
+            if state.hasPartial { state.snapshot.groups.removeLast() }
+            state.snapshot.groups.append(contentsOf: full)
+            if let partial { state.snapshot.groups.append(partial) }
             state.hasPartial = partial != nil
             state.snapshot.next = next
             state.malformed += malformed
         }
     }
 
-    // MARK: Sealing, on its queue
-
-    private func waiting(_ state: State) -> (events: Int, bytes: Int) {
-        state.fullChunks.reduce((0, 0)) { ($0.0 + $1.columns.count, $0.1 + $1.rawBytes) }
-    }
+    // MARK: Sealing and maintenance, on their queue
 
     private var isTooMuchWaiting: Bool {
-        state.withLock { waiting($0).events >= limits.segmentEventsMax * limits.waitingSegmentsMax }
+        let (count, events, bytes) = state.withLock { state in
+            state.fullGroups.reduce((0, 0, 0)) { ($0.0 + 1, $0.1 + $1.count, $0.2 + $1.rawBytes) }
+        }
+        return events >= limits.segmentEventsMax * limits.waitingSegmentsMax
+            || bytes >= limits.segmentBytesMax * limits.waitingSegmentsMax || count >= limits.waitingGroupsMax
     }
 
     /// Holds indexing up while too much waits to be sealed.
     private func awaitSealing() throws(HistoryError) {
         guard isTooMuchWaiting else { return }
-        sealIfDue(atLeast: limits.segmentEventsMax)
+        sealIfDue()
         sealQueue.sync {}
         guard isTooMuchWaiting else { return }
         let cause = state.withLock { $0.sealError }
@@ -365,20 +355,19 @@ package final class History: Sendable {
             path: directory)
     }
 
-    private func sealIfDue(atLeast events: Int) {
+    private func sealIfDue() {
         let isDue = state.withLock { state in
-            let waiting = self.waiting(state)
-            guard !state.isSealing, !state.isClosed, clock() >= state.sealAgainAt,
-                waiting.events >= events || waiting.bytes >= limits.segmentBytesMax
-            else { return false }
+            guard !state.isSealing, !state.isClosed, clock() >= state.sealAgainAt, !state.fullGroups.isEmpty else {
+                return false
+            }
             state.isSealing = true
             return true
         }
         guard isDue else { return }
         sealQueue.async { [self] in
             do throws(HistoryError) {
-                var least = events
-                while try sealOnce(atLeast: least) { least = limits.segmentEventsMax }
+                while try sealOnce() {}
+                try maintainAll()
             } catch {
                 // Kept in the status, and tried again when events arrive later.
             }
@@ -386,31 +375,18 @@ package final class History: Sendable {
         }
     }
 
-    /// Writes one segment of the oldest full chunks if they hold so many events (or too many bytes); false if they do not.
-    private func sealOnce(atLeast events: Int) throws(HistoryError) -> Bool {
-        let (chunks, first) = state.withLock { state -> ([OpenChunk], UInt64) in
-            let waiting = self.waiting(state)
-            guard waiting.events > 0, waiting.events >= events || waiting.bytes >= limits.segmentBytesMax else {
-                return ([], 0)
-            }
-            var taken: [OpenChunk] = []
-            var count = 0
-            var bytes = 0
-            for chunk in state.fullChunks where count < limits.segmentEventsMax && bytes < limits.segmentBytesMax {
-                taken.append(chunk)
-                count += chunk.columns.count
-                bytes += chunk.rawBytes
-            }
-            return (taken, state.snapshot.sealedThrough)
-        }
-        guard let last = chunks.last else { return false }
+    /// Writes the segment of the oldest full group; false if there is none.
+    private func sealOnce() throws(HistoryError) -> Bool {
+        guard
+            let (view, first) = state.withLock({ state in
+                state.fullGroups.first.map { ($0, state.snapshot.sealedThrough) }
+            })
+        else { return false }
         do throws(HistoryError) {
-            let path = try SegmentWriter.write(chunks, first: first, next: last.next, in: directory, device)
-            let segment = try HistorySegment(path, key: keys.wrappingAdd(1, ordering: .relaxed).newValue)
-            state.withLock { state in
-                state.snapshot.segments.append(segment)
-                state.snapshot.chunks.removeFirst(chunks.count)
-                state.snapshot.sealedThrough = segment.next
+            try replace(nil, by: [.group(view, first: first)]) { segments, state in
+                state.snapshot.segments.append(contentsOf: segments)
+                state.snapshot.groups.removeFirst()
+                state.snapshot.sealedThrough = view.next
                 state.sealError = nil
                 state.sealAgainAt = .min
             }
@@ -423,6 +399,50 @@ package final class History: Sendable {
             }
             throw error
         }
+    }
+
+    private func maintainAll() throws(HistoryError) {
+        do throws(HistoryError) {
+            while try maintainOnce() {}
+            state.withLock { $0.maintenanceError = nil }
+        } catch {
+            state.withLock { $0.maintenanceError = error }
+            throw error
+        }
+    }
+
+    /// Does one merge or drop; false when none is due.
+    private func maintainOnce() throws(HistoryError) -> Bool {
+        let (segments, isClosed) = state.withLock { ($0.snapshot.segments, $0.isClosed) }
+        if isClosed { return false }
+        let maintenance = HistoryMaintenance(segments: segments, limits: limits, now: clock() / 1000, cache: cache)
+        guard let step = try maintenance.next() else { return false }
+        let old = segments[step.segments]
+        var made: [HistoryStore.NewSegment] = []
+        switch step.action {
+        case .drop: break
+        case .merge: made = [.merge(Array(old))]
+        case .rewrite:
+            guard let segment = old.first else { return false }
+            made = [.kept(of: segment, maintenance)]
+        }
+        try replace(step.segments, by: made) { new, state in
+            state.snapshot.segments.replaceSubrange(step.segments, with: new)
+        }
+        return true
+    }
+
+    /// Puts new segments in place of some others (nil: behind all). Whatever fails before the manifest is written leaves all as
+    /// it was.
+    private func replace(
+        _ old: Range<Int>?, by made: [HistoryStore.NewSegment], _ show: ([HistorySegment], inout State) -> Void
+    ) throws(HistoryError) {
+        let store = HistoryStore(
+            directory: directory, device: device, level: limits.compressionLevel, manifest: manifest.withLock { $0 })
+        let change = try store.write(made, inPlaceOf: old) { keys.wrappingAdd(1, ordering: .relaxed).newValue }
+        manifest.withLock { $0 = change.manifest }
+        state.withLock { show(change.segments, &$0) }
+        store.removeReplaced(by: change)
     }
 
     // MARK: Queues

@@ -8,18 +8,18 @@ package struct HistoryDevice: Sendable {
     package var write: @Sendable (_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> (written: Int, error: Int32)
     /// Like `fsync(2)`: 0 or the error number.
     package var sync: @Sendable (_ descriptor: Int32) -> Int32
-    /// Like `rename(2)`: 0 or the error number.
-    package var rename: @Sendable (_ from: String, _ to: String) -> Int32
+    /// Like `unlink(2)`: 0 or the error number.
+    package var remove: @Sendable (_ path: String) -> Int32
 
     package init(
         write:
             @escaping @Sendable (_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> (written: Int, error: Int32),
         sync: @escaping @Sendable (_ descriptor: Int32) -> Int32,
-        rename: @escaping @Sendable (_ from: String, _ to: String) -> Int32
+        remove: @escaping @Sendable (_ path: String) -> Int32
     ) {
         self.write = write
         self.sync = sync
-        self.rename = rename
+        self.remove = remove
     }
 
     /// The machine's own file system.
@@ -29,10 +29,10 @@ package struct HistoryDevice: Sendable {
             return (written, written < 0 ? errno : 0)
         },
         sync: { Glibc.fsync($0) == 0 ? 0 : errno },
-        rename: { Glibc.rename($0, $1) == 0 ? 0 : errno })
+        remove: { Glibc.unlink($0) == 0 ? 0 : errno })
 }
 
-/// Files as history uses them: written whole and renamed into place, read in pieces.
+/// Files as history uses them: written whole under names of their own, read in pieces, removed.
 enum HistoryFiles {
     static func failure(_ what: String, _ path: String, _ number: Int32) -> HistoryError {
         let reason = strerror(number).map { String(cString: $0) } ?? "error \(number)"
@@ -56,29 +56,8 @@ enum HistoryFiles {
         return names.sorted()
     }
 
-    static func remove(_ path: String) { _ = unlink(path) }
-
-    /// Writes a file so that it is there whole or not at all: temporary name, fsync, rename, fsync of the folder.
-    static func write(
-        _ parts: [[UInt8]], to path: String, in directory: String, _ device: HistoryDevice
-    ) throws(HistoryError) {
-        let temporary = path + ".tmp"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure("cannot make the file", temporary, errno) }
-        var isDone = false
-        defer { if !isDone { _ = unlink(temporary) } }
-        do throws(HistoryError) {
-            for part in parts { try writeAll(part, descriptor, temporary, device) }
-            let synced = device.sync(descriptor)
-            guard synced == 0 else { throw failure("cannot flush the file", temporary, synced) }
-        } catch {
-            close(descriptor)
-            throw error
-        }
-        guard close(descriptor) == 0 else { throw failure("cannot close the file", temporary, errno) }
-        let renamed = device.rename(temporary, path)
-        guard renamed == 0 else { throw failure("cannot rename the file", temporary, renamed) }
-        isDone = true
+    /// Makes names in the folder durable.
+    static func syncFolder(_ directory: String, _ device: HistoryDevice) throws(HistoryError) {
         let folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw failure("cannot open the folder", directory, errno) }
         let synced = device.sync(folder)
@@ -86,33 +65,90 @@ enum HistoryFiles {
         guard synced == 0 else { throw failure("cannot flush the folder", directory, synced) }
     }
 
-    private static func writeAll(
-        _ bytes: [UInt8], _ descriptor: Int32, _ path: String, _ device: HistoryDevice
-    ) throws(HistoryError) {
+    /// The whole of a file.
+    static func content(_ path: String) throws(HistoryError) -> [UInt8] {
+        let file = try HistoryFile(path)
+        return try file.read(offset: 0, count: try file.size())
+    }
+}
+
+/// A file being written from its begin to its end, through a buffer.
+struct HistoryFileWriter: ~Copyable {
+    private let path: String
+    private let descriptor: Int32
+    private let device: HistoryDevice
+    private var buffer: [UInt8] = []
+    /// Bytes so far, those in the buffer included.
+    private(set) var written: UInt64 = 0
+
+    private static let bufferBytes = 1 << 20
+
+    init(_ path: String, _ device: HistoryDevice) throws(HistoryError) {
+        self.path = path
+        self.device = device
+        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw HistoryFiles.failure("cannot make the file", path, errno) }
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    mutating func write(_ bytes: [UInt8]) throws(HistoryError) {
+        buffer.append(contentsOf: bytes)
+        written += UInt64(bytes.count)
+        if buffer.count >= Self.bufferBytes { try flush() }
+    }
+
+    /// Writes what is left and returns when all of it is on stable storage.
+    mutating func finish() throws(HistoryError) {
+        try flush()
+        let synced = device.sync(descriptor)
+        guard synced == 0 else { throw HistoryFiles.failure("cannot flush the file", path, synced) }
+    }
+
+    private mutating func flush() throws(HistoryError) {
         var offset = 0
-        while offset < bytes.count {
-            let result = bytes.withUnsafeBytes {
+        while offset < buffer.count {
+            let result = buffer.withUnsafeBytes {
                 device.write(descriptor, UnsafeRawBufferPointer(rebasing: $0[offset...]))
             }
             if result.written < 0, result.error == EINTR { continue }
             guard result.written > 0 else {
-                throw failure("cannot write the file", path, result.written < 0 ? result.error : ENOSPC)
+                throw HistoryFiles.failure(
+                    "cannot write the file", path, result.written < 0 ? result.error : ENOSPC)
             }
             offset += result.written
         }
+        buffer.removeAll(keepingCapacity: true)
+    }
+}
+
+/// A file that is read in pieces; kept open, so that it can be read to the end after its name has gone.
+final class HistoryFile: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    init(_ path: String) throws(HistoryError) {
+        self.path = path
+        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw errno == ENOENT
+                ? HistoryError(.missing, "a segment is missing; restore it", path: path)
+                : HistoryFiles.failure("cannot open the file", path, errno)
+        }
     }
 
-    static func size(_ path: String) throws(HistoryError) -> Int {
+    deinit { close(descriptor) }
+
+    func size() throws(HistoryError) -> Int {
         var status = stat()
-        guard stat(path, &status) == 0 else { throw failure("cannot look at the file", path, errno) }
+        guard fstat(descriptor, &status) == 0 else {
+            throw HistoryFiles.failure("cannot look at the file", path, errno)
+        }
         return Int(status.st_size)
     }
 
     /// Reads exactly so many bytes.
-    static func read(_ path: String, offset: UInt64, count: Int) throws(HistoryError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure("cannot open the file", path, errno) }
-        defer { close(descriptor) }
+    func read(offset: UInt64, count: Int) throws(HistoryError) -> [UInt8] {
         var error: Int32 = 0
         var filled = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, length in
@@ -129,7 +165,7 @@ enum HistoryFiles {
             }
             length = filled
         }
-        guard error == 0 else { throw failure("cannot read the file", path, error) }
+        guard error == 0 else { throw HistoryFiles.failure("cannot read the file", path, error) }
         guard filled == count else { throw .damaged("the file ends too early", path, at: offset + UInt64(filled)) }
         return bytes
     }

@@ -9,45 +9,39 @@ struct HistoryKnown {
     /// Only events in this account's history count; nil for all.
     let ownerAccount: String?
 
-    private struct Filter {
-        /// A bit for each low 16 bits of a hash asked for, so that most events are passed by without a look-up.
-        private var bits = [UInt64](repeating: 0, count: 1024)
-
-        mutating func insert(_ hash: UInt64) { bits[Int(hash >> 6 & 1023)] |= 1 << (hash & 63) }
-        @inline(__always) func mayHave(_ hash: UInt64) -> Bool { bits[Int(hash >> 6 & 1023)] & 1 << (hash & 63) != 0 }
-    }
-
     /// The ids among these that an event has. Blocks on files.
     func among(_ ids: [String]) throws(HistoryError) -> Set<String> {
-        var asked: [UInt64: [String]] = [:]
-        var filter = Filter()
+        var asked: [UInt32: [String]] = [:]
+        /// A bit for each low 16 bits of a hash asked for, so that most events are passed by without a look-up.
+        var filter = [UInt64](repeating: 0, count: 1024)
         for id in ids {
-            let hash = EventColumn.eventID.hash(id)
+            let hash = EventColumn.short(EventColumn.eventID.hash(id))
             asked[hash, default: []].append(id)
-            filter.insert(hash)
+            filter[Int(hash >> 6 & 1023)] |= 1 << UInt64(hash & 63)
         }
         var known: Set<String> = []
-        for chunk in snapshot.chunks {
-            let column = chunk.columns.single[0]
-            for row in column.indices where filter.mayHave(column[row]) {
-                guard let ids = asked[column[row]], !ids.allSatisfy(known.contains) else { continue }
-                if let id = try id(of: chunk.entry(row, cache)), ids.contains(id) { known.insert(id) }
+        for view in snapshot.groups {
+            for row in 0..<view.count {
+                let hash = view.group.idHashes[row]
+                guard filter[Int(hash >> 6 & 1023)] & 1 << UInt64(hash & 63) != 0, let ids = asked[hash],
+                    !ids.allSatisfy(known.contains)
+                else { continue }
+                if let id = try id(of: view.entry(row)), ids.contains(id) { known.insert(id) }
             }
         }
-        let hashes = asked.keys.sorted()
         for segment in snapshot.segments {
-            let column = try segment.column(EventColumn.eventID.rawValue, cache)
-            var rows: [(row: UInt32, hash: UInt64)] = []
-            column.withUnsafeBytes { bytes in
-                for hash in hashes {
-                    guard let list = HashColumn.list(hash, in: bytes), list.count <= segment.events else { continue }
-                    for row in HashColumn.rows(list, in: bytes, events: segment.events) { rows.append((row, hash)) }
+            let name = PartName(kind: .hashes, id: EventColumn.eventID.rawValue)
+            let index = try segment.part(name, cache)
+            var found: [(arrival: Int, hash: UInt32)] = []
+            for hash in asked.keys {
+                guard let rows = index.withUnsafeBytes({ HashIndex.rows(hash, in: $0) }) else {
+                    throw segment.malformed(name)
+                }
+                for row in rows where Int(row) < segment.events {
+                    found.append((try segment.arrival(Int(row), cache), hash))
                 }
             }
             // In the order of the file, so that each block is decompressed once.
-            let candidates = SegmentCandidates(segment: segment, cache: cache)
-            var found: [(arrival: Int, hash: UInt64)] = []
-            for (row, hash) in rows { found.append((try candidates.arrival(Int(row)), hash)) }
             found.sort { $0.arrival < $1.arrival }
             for (arrival, hash) in found {
                 guard let ids = asked[hash], !ids.allSatisfy(known.contains) else { continue }

@@ -10,16 +10,22 @@ package struct HistoryLimits: Sendable {
     package var segmentAgeMax: Int64 = 24 * 3600 * 1000
     /// Unsealed events, in segments of them, that may wait while segments cannot be written; beyond, indexing stops.
     package var waitingSegmentsMax = 4
+    /// Groups of unsealed events, however small, that may wait.
+    package var waitingGroupsMax = 64
     /// Milliseconds after which a failed seal is tried again.
     package var sealRetryAfter: Int64 = 5000
-    /// Bytes of entries compressed together; what one found event costs to read.
-    package var blockBytes = 64 << 10
-    /// Events indexed together in memory.
-    package var chunkEvents = 1024
-    /// zstd level of blocks.
-    package var compressionLevel: Int32 = 3
-    /// Bytes of decompressed blocks and of columns kept in memory.
+    /// zstd level of what segments hold.
+    package var compressionLevel: Int32 = 1
+    /// Bytes of decompressed blocks, columns and texts kept in memory.
     package var cacheBytes = 64 << 20
+    /// Segments that follow one another before they are merged into one.
+    package var mergeSegmentsMin = 16
+    /// Events in a merged segment.
+    package var mergedEventsMax = 1 << 20
+    /// Bytes of segments that are merged into one.
+    package var mergedBytesMax: UInt64 = 1 << 30
+    /// How long events are kept.
+    package var retention = HistoryRetention()
     /// Bytes read from the journal at a time.
     package var journalReadBytes = 1 << 20
     /// Events on a page.
@@ -41,4 +47,6 @@ package struct HistoryStatus: Sendable {
     package var malformedEntries: UInt64
     /// Why the last seal failed; nil when it did not.
     package var lastSealError: HistoryError?
+    /// Why segments could not be merged, or dropped at the end of their retention; nil when they could.
+    package var lastMaintenanceError: HistoryError?
 }

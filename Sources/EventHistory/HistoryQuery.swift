@@ -50,15 +50,6 @@ package struct HistoryQuery: Sendable, Hashable {
         return low <= high ? low...high : nil
     }
 
-    /// What each matching event has in its columns.
-    var probes: [EventProbe] {
-        var probes = filter.probes
-        probes.append(EventProbe(.ownerAccount, [EventColumn.ownerAccount.hash(ownerAccount)]))
-        if let region { probes.append(EventProbe(.region, [EventColumn.region.hash(region)])) }
-        if let category { probes.append(EventProbe(.category, [EventColumn.category.hash(category.rawValue)])) }
-        return probes
-    }
-
     /// Whether the query takes an event of its owner account.
     func takes(_ fields: EventFields, in record: UnsafeRawBufferPointer) -> Bool {
         if let region,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counting over all events that match. Segments are taken by several threads; in each the candidates are found as in a search,
-// and their blocks decompressed once, in the order of the file, past the cache. What the columns know by themselves is counted
-// without touching a record: all events, events by time, events by an indexed field.
+// Counting over all events that match. Segments are taken by several threads. Where columns decide the filter and hold what is
+// grouped by, no record is touched (HistoryScan+Columns.swift). Otherwise columns tell which events may match, and their blocks
+// are decompressed once, in the order of the file, past the cache.
 
 internal import Dispatch
 internal import EventRecord
@@ -17,6 +17,7 @@ package struct HistoryProgress: Sendable {
 struct HistoryScan {
     let snapshot: HistorySnapshot
     let query: HistoryQuery
+    let cutoffs: [HistoryRetention.Cutoff]
     let grouping: EventTally.Grouping
     let cache: HistoryCache
     let cancellation: HistoryCancellation
@@ -28,217 +29,199 @@ struct HistoryScan {
         var failure: HistoryError?
     }
 
+    private static let threadsMax = 8
+    /// Blocks of a segment that a thread takes at once.
+    private static let blocksAtOnce = 64
+
+    /// What a thread works on: some blocks of a segment, or all of its columns.
+    private struct Portion: Sendable {
+        var segment: HistorySegment
+        var blocks: Range<Int>
+        var arrivals: [UInt32]?
+        var test: RowTest
+    }
+
     /// Blocks on files and on its own threads.
     func tally() throws(HistoryError) -> EventTally {
         let empty = EventTally(grouping)
         guard let times = query.times else { return empty }
         let segments = snapshot.segments.filter { $0.timeMax >= times.lowerBound && $0.timeMin <= times.upperBound }
-        let chunks = snapshot.chunks.filter { $0.timeMax >= times.lowerBound && $0.timeMin <= times.upperBound }
-        let total = segments.reduce(0) { $0 + UInt64($1.events) } + chunks.reduce(0) { $0 + UInt64($1.columns.count) }
-        let counted = Mutex(Counted(tally: empty))
-        let nextSegment = Atomic<Int>(0)
-        DispatchQueue.concurrentPerform(iterations: min(segments.count, Self.threadsMax)) { _ in
+        let views = snapshot.groups.filter { $0.timeMax >= times.lowerBound && $0.timeMin <= times.upperBound }
+        let total = segments.reduce(0) { $0 + UInt64($1.events) } + views.reduce(0) { $0 + UInt64($1.count) }
+        var whole = empty
+        var done: UInt64 = 0
+        var portions: [Portion] = []
+        for segment in segments {
+            try checkCancelled()
+            let source = SegmentSource(segment: segment, cache: cache)
+            let test = try query.test(source, times, cutoffs)
+            if try countByColumns(source, test, into: &whole) {
+                done += UInt64(segment.events)
+                progress(HistoryProgress(eventsDone: done, eventsTotal: total))
+            } else {
+                try cut(segment, test.necessary, into: &portions)
+            }
+        }
+        for view in views {
+            try checkCancelled()
+            let source = GroupSource(view: view)
+            let test = try query.test(source, times, cutoffs)
+            if try !countByColumns(source, test, into: &whole) { try count(view, test.necessary, into: &whole) }
+        }
+        if !portions.isEmpty { try count(portions, total: total, done: done, into: &whole) }
+        progress(HistoryProgress(eventsDone: total, eventsTotal: total))
+        return whole
+    }
+
+    func checkCancelled() throws(HistoryError) {
+        if cancellation.isCancelled { throw HistoryError(.cancelled, "the count was cancelled") }
+    }
+
+    // MARK: On the records
+
+    private func cut(
+        _ segment: HistorySegment, _ test: RowTest, into portions: inout [Portion]
+    ) throws(HistoryError) {
+        var arrivals: [UInt32]?
+        if case .never = test { return }
+        if case .always = test {
+        } else {
+            let source = SegmentSource(segment: segment, cache: cache)
+            var found: [UInt32] = []
+            let zones = try test.zones(source)
+            for zone in 0..<(segment.events + zoneRows - 1) / zoneRows
+            where zones[zone >> 6] & 1 << UInt64(zone & 63) != 0 {
+                try checkCancelled()
+                let order = try segment.words(.order, zone * zoneRows / pieceRows, cache)
+                let from = zone * zoneRows % pieceRows
+                try test.evaluate(source, zone: zone).forEach { row in
+                    found.append(order.withUnsafeBytes { $0.u32((from + row) * 4) })
+                }
+            }
+            found.sort()
+            guard !found.isEmpty else { return }
+            arrivals = found
+        }
+        for start in stride(from: 0, to: segment.blocks.count, by: Self.blocksAtOnce) {
+            portions.append(
+                Portion(
+                    segment: segment, blocks: start..<min(start + Self.blocksAtOnce, segment.blocks.count),
+                    arrivals: arrivals, test: test))
+        }
+    }
+
+    private func count(
+        _ portions: [Portion], total: UInt64, done: UInt64, into whole: inout EventTally
+    ) throws(HistoryError) {
+        let empty = EventTally(grouping)
+        let counted = Mutex(Counted(tally: empty, done: done))
+        let nextPortion = Atomic<Int>(0)
+        DispatchQueue.concurrentPerform(iterations: min(portions.count, Self.threadsMax)) { _ in
             var own = empty
+            var scratch: [UInt8] = []
             while true {
-                let index = nextSegment.wrappingAdd(1, ordering: .relaxed).oldValue
-                guard index < segments.count, counted.withLock({ $0.failure == nil }) else { break }
+                let index = nextPortion.wrappingAdd(1, ordering: .relaxed).oldValue
+                guard index < portions.count, counted.withLock({ $0.failure == nil }) else { break }
                 do throws(HistoryError) {
-                    try count(segments[index], times, into: &own)
+                    try count(portions[index], &scratch, into: &own)
                 } catch {
                     counted.withLock { $0.failure = error }
                     return
                 }
+                let events = events(of: portions[index])
                 let done = counted.withLock { state in
-                    state.done += UInt64(segments[index].events)
+                    state.done += UInt64(events.count)
                     return state.done
                 }
                 progress(HistoryProgress(eventsDone: done, eventsTotal: total))
             }
             counted.withLock { $0.tally.merge(own) }
         }
-        var result = counted.withLock { $0 }
+        let result = counted.withLock { $0 }
         if let failure = result.failure { throw failure }
-        for chunk in chunks {
-            try checkCancelled()
-            for row in chunk.columns.rows(query.probes, HistoryBounds(times: times)) {
-                try add(try chunk.entry(Int(row), cache), to: &result.tally)
-            }
-        }
-        progress(HistoryProgress(eventsDone: total, eventsTotal: total))
-        return result.tally
+        whole.merge(result.tally)
     }
 
-    private static let threadsMax = 8
-
-    private func checkCancelled() throws(HistoryError) {
-        if cancellation.isCancelled { throw HistoryError(.cancelled, "the count was cancelled") }
+    /// The arrival indexes that a portion covers.
+    private func events(of portion: Portion) -> Range<Int> {
+        let blocks = portion.segment.blocks
+        let end =
+            portion.blocks.upperBound < blocks.count
+            ? blocks[portion.blocks.upperBound].first : portion.segment.events
+        return blocks[portion.blocks.lowerBound].first..<end
     }
 
     private func count(
-        _ segment: HistorySegment, _ times: ClosedRange<Int64>, into tally: inout EventTally
+        _ portion: Portion, _ scratch: inout [UInt8], into tally: inout EventTally
     ) throws(HistoryError) {
-        try checkCancelled()
-        if try countByColumns(segment, times, into: &tally) { return }
-        let candidates = SegmentCandidates(segment: segment, cache: cache)
-        let (listed, range) = try candidates.rows(query.probes, HistoryBounds(times: times))
-        guard !listed.isEmpty || !range.isEmpty else { return }
-        var arrivals: [Int] = []
-        if listed.isEmpty, range.count == segment.events {
-            arrivals = Array(0..<segment.events)
-        } else {
-            arrivals.reserveCapacity(listed.count + range.count)
-            for row in listed { arrivals.append(try candidates.arrival(Int(row))) }
-            for row in range { arrivals.append(try candidates.arrival(row)) }
-            arrivals.sort()
-        }
+        let segment = portion.segment
+        let covered = events(of: portion)
         var at = 0
-        for (index, block) in segment.blocks.enumerated() where at < arrivals.count {
-            let first = Int(block.firstEvent)
-            let end = first + Int(block.events)
-            guard arrivals[at] < end else { continue }
+        if let arrivals = portion.arrivals {
+            at = arrivals.firstIndex { Int($0) >= covered.lowerBound } ?? arrivals.count
+        }
+        for index in portion.blocks {
+            let first = segment.blocks[index].first
+            let end = index + 1 < segment.blocks.count ? segment.blocks[index + 1].first : segment.events
+            if let arrivals = portion.arrivals {
+                guard at < arrivals.count else { return }
+                guard Int(arrivals[at]) < end else { continue }
+            }
             try checkCancelled()
-            let raw = try segment.block(index)
-            let isWhole = try HistoryBlockReader.forEach(of: raw) { (entry, bytes) throws(HistoryError) in
-                guard at < arrivals.count, arrivals[at] == first + entry else { return }
-                at += 1
-                try add(bytes, to: &tally)
+            let group = try segment.group(segment.blocks[index].group, cache)
+            let bytes = try segment.block(index, group)
+            let malformed = segment.malformed(PartName(kind: .block, index: UInt32(truncatingIfNeeded: index)))
+            for arrival in first..<end {
+                if let arrivals = portion.arrivals {
+                    guard at < arrivals.count, Int(arrivals[at]) < end else { break }
+                    guard Int(arrivals[at]) == arrival else { continue }
+                    at += 1
+                }
+                scratch.removeAll(keepingCapacity: true)
+                let number = try segment.number(arrival, cache)
+                let isWhole = bytes.withUnsafeBytes { bytes in
+                    guard let block = HistoryBlock.Opened(bytes), var reader = block.reader(arrival - first) else {
+                        return false
+                    }
+                    return reader.entry(group, number: number, to: &scratch)
+                }
+                guard isWhole else { throw malformed }
+                try add(scratch, to: &tally)
             }
-            guard isWhole else { throw .damaged("a block is malformed", segment.path, at: block.offset) }
-            while at < arrivals.count, arrivals[at] < end { at += 1 }
         }
     }
 
-    private func add(_ entry: ArraySlice<UInt8>, to tally: inout EventTally) throws(HistoryError) {
-        let failure = entry.withUnsafeBytes { bytes -> HistoryError? in
-            do throws(HistoryError) {
-                try add(bytes, to: &tally)
-                return nil
-            } catch {
-                return error
+    private func count(_ view: GroupView, _ test: RowTest, into tally: inout EventTally) throws(HistoryError) {
+        let source = GroupSource(view: view)
+        var scratch: [UInt8] = []
+        for zone in 0..<(view.count + zoneRows - 1) / zoneRows {
+            try checkCancelled()
+            var rows: [Int] = []
+            try test.evaluate(source, zone: zone).forEach { rows.append(zone * zoneRows + $0) }
+            for row in rows {
+                scratch.removeAll(keepingCapacity: true)
+                guard view.append(row, to: &scratch) else {
+                    throw HistoryError(.damaged, "an unsealed event cannot be read; restart the server")
+                }
+                try add(scratch, to: &tally)
             }
         }
-        if let failure { throw failure }
     }
 
-    private func add(_ entry: UnsafeRawBufferPointer, to tally: inout EventTally) throws(HistoryError) {
-        guard EventHeader.parse(entry) != nil else {
-            throw HistoryError(.damaged, "an entry of the history has no envelope")
-        }
-        guard UnsafeRawBufferPointer(rebasing: entry[1..<13]).elementsEqual(query.ownerAccount.utf8) else { return }
-        let record = UnsafeRawBufferPointer(rebasing: entry[EventEnvelope.headerBytes...])
-        var fields = EventFields()
-        _ = try? EventReader.scan(record, into: &fields)
-        if query.startSeconds != nil || query.endSeconds != nil {
-            guard let times = query.times, times.contains(fields.eventSeconds ?? 0) else { return }
-        }
-        if query.takes(fields, in: record) { tally.add(fields, in: record) }
-    }
-
-    // MARK: By the columns alone
-
-    /// Counts without the records where the columns suffice; false where they do not.
-    private func countByColumns(
-        _ segment: HistorySegment, _ times: ClosedRange<Int64>, into tally: inout EventTally
-    ) throws(HistoryError) -> Bool {
-        guard query.filter.isTimeOnly, query.region == nil, query.category == nil, grouping.paths.count <= 1,
-            grouping.paths.isEmpty || grouping.intervalSeconds == nil,
-            // An event without a time stands at 0 in the column, and matches no filter on time.
-            query.filter == .all || segment.timeMin > 0, try isOfOwner(segment)
-        else { return false }
-        let candidates = SegmentCandidates(segment: segment, cache: cache)
-        if grouping.paths.isEmpty {
-            let (_, rows) = try candidates.rows([], HistoryBounds(times: times))
-            guard grouping.intervalSeconds != nil else {
-                tally.add(seconds: 0, count: UInt64(rows.count))
-                return true
+    /// Counts an entry if the query takes its record.
+    private func add(_ entry: [UInt8], to tally: inout EventTally) throws(HistoryError) {
+        let isWhole = entry.withUnsafeBytes { entry in
+            guard EventHeader.parse(entry) != nil else { return false }
+            guard UnsafeRawBufferPointer(rebasing: entry[1..<13]).isSame(query.ownerAccount) else { return true }
+            let record = UnsafeRawBufferPointer(rebasing: entry[EventEnvelope.headerBytes...])
+            var fields = EventFields()
+            _ = try? EventReader.scan(record, into: &fields)
+            if query.startSeconds != nil || query.endSeconds != nil {
+                guard let times = query.times, times.contains(fields.eventSeconds ?? 0) else { return true }
             }
-            // Rows are in the order of time: each run of an interval is counted at once.
-            var row = rows.lowerBound
-            while row < rows.upperBound {
-                let seconds = try candidates.position(row).seconds
-                let end = min(try candidates.end(ofInterval: seconds, grouping.intervalSeconds ?? 1), rows.upperBound)
-                tally.add(seconds: seconds, count: UInt64(end - row))
-                row = end
-            }
+            if query.takes(fields, in: record) { tally.add(fields, in: record) }
             return true
         }
-        guard let path = grouping.paths.first, let column = path.column, segment.timeMin >= times.lowerBound,
-            segment.timeMax <= times.upperBound
-        else { return false }
-        let bytes = try segment.column(column.rawValue, cache)
-        let lists = bytes.withUnsafeBytes { HashColumn.lists(in: $0) }
-        guard lists.count <= Self.listsMax, lists.allSatisfy({ $0.list.count <= segment.events }) else { return false }
-        // The text of each hash comes from one record that has it.
-        var groups: [(value: [UInt8], count: UInt64)] = []
-        var left = segment.events
-        for (hash, list) in lists {
-            guard let row = bytes.withUnsafeBytes({ HashColumn.firstRow(list, in: $0, events: segment.events) }) else {
-                return false
-            }
-            let entry = try segment.entry(try candidates.arrival(row), cache)
-            guard let envelope = EventEnvelope.parse(entry) else { return false }
-            var fields = EventFields()
-            _ = try? EventReader.scan(envelope.record, into: &fields)
-            let value = envelope.record.withUnsafeBytes { record in
-                path.withFirst(fields, in: record) { $0.map { Array($0) } }
-            }
-            guard let value, value.withUnsafeBytes({ column.hash($0) }) == hash else { return false }
-            left -= list.count
-            groups.append((value, UInt64(list.count)))
-        }
-        guard left >= 0 else { return false }
-        for group in groups { group.value.withUnsafeBytes { tally.add(value: $0, count: group.count) } }
-        if left > 0 { tally.add(value: nil, count: UInt64(left)) }
-        return true
-    }
-
-    /// More hashes than this in a column, and reading the records is as good.
-    private static let listsMax = 4096
-
-    /// Whether each event of the segment is in the owner's history.
-    private func isOfOwner(_ segment: HistorySegment) throws(HistoryError) -> Bool {
-        let column = try segment.column(EventColumn.ownerAccount.rawValue, cache)
-        let hash = EventColumn.ownerAccount.hash(query.ownerAccount)
-        return column.withUnsafeBytes { HashColumn.list(hash, in: $0)?.count } == segment.events
-    }
-}
-
-extension EventFilter {
-    /// Whether the filter says no more than its time bounds.
-    fileprivate var isTimeOnly: Bool {
-        switch self {
-        case .all, .time: true
-        case .and(let parts): parts.allSatisfy(\.isTimeOnly)
-        default: false
-        }
-    }
-}
-
-extension EventPath {
-    /// The column that holds exactly this path's first value.
-    fileprivate var column: EventColumn? {
-        switch (derived, wholeField) {
-        case (.user, _): .username
-        case (nil, .eventName): .eventName
-        case (nil, .eventSource): .eventSource
-        case (nil, .awsRegion): .region
-        case (nil, .identityAccessKeyID): .accessKeyID
-        default: nil
-        }
-    }
-}
-
-extension SegmentCandidates {
-    /// The first row behind the interval that holds a time.
-    fileprivate func end(ofInterval seconds: Int64, _ length: Int64) throws(HistoryError) -> Int {
-        let rest = seconds % length
-        let next = seconds - (rest < 0 ? rest + length : rest) + length
-        var low = 0
-        var high = segment.events
-        while low < high {
-            let middle = (low + high) / 2
-            if try position(middle).seconds >= next { high = middle } else { low = middle + 1 }
-        }
-        return low
+        guard isWhole else { throw HistoryError(.damaged, "an entry of the history has no envelope") }
     }
 }

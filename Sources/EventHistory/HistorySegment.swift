@@ -1,139 +1,274 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// The sealed segment, version 1; docs/history-format.md says the same at more length. All numbers little endian, all checksums
-// XXH64 with seed 0. The file: header, directory, columns, blocks; every byte lies under one checksum.
-//
-//     header, 96 bytes
-//        0  8  "CAIRNHIS"            48  8  directory bytes
-//        8  4  version 1             56  8  directory checksum
-//       12  4  flags, 0              64  8  earliest event time, seconds
-//       16  8  first journal number  72  8  latest event time, seconds
-//       24  8  one past the last     80  8  file bytes
-//       32  4  events                88  8  checksum of bytes 0 to 88
-//       36  4  columns
-//       40  4  blocks
-//       44  4  0
-//     directory: for each column 32 bytes: id u16, encoding u16, u32 0, offset u64, bytes u64, checksum u64;
-//                for each block 32 bytes: offset u64, compressed bytes u32, raw bytes u32, first event u32, events u32, checksum u64
 
 internal import EventRecord
 
-/// A sealed range of the journal, immutable: what its file's header and directory say. Columns and blocks are read when asked
-/// for, and checked each time they come from disk.
+/// A sealed range of the journal, immutable: what its file's footer and directory say (see SegmentSink). Parts are read when
+/// asked for, and checked each time they come from disk.
 final class HistorySegment: Sendable {
-    /// Columns that are no attribute.
-    enum Column {
-        /// Encoding 2: width u32 (4 or 8), 0 u32, base i64, then for each row, oldest first, time minus base.
-        static let time: UInt16 = 100
-        /// Encoding 3: for each row the event's arrival index, u32.
-        static let arrival: UInt16 = 101
-        /// Encoding 3: for each arrival index the journal number minus the segment's first, u32.
-        static let number: UInt16 = 102
-    }
-
-    enum Encoding {
-        /// See `HashColumn`.
-        static let hashes: UInt16 = 1
-        static let times: UInt16 = 2
-        static let words: UInt16 = 3
-    }
-
-    struct ColumnPlace: Sendable {
-        var index: Int
+    struct Place: Sendable {
         var offset: UInt64
         var bytes: Int
+        var rawBytes: Int
         var checksum: UInt64
     }
 
-    struct BlockPlace: Sendable {
-        var offset: UInt64
-        var compressedBytes: UInt32
-        var rawBytes: UInt32
-        var firstEvent: UInt32
-        var events: UInt32
-        var checksum: UInt64
+    struct Block: Sendable {
+        /// Arrival index of its first event.
+        var first: Int
+        var group: UInt32
     }
-
-    static let magic = Array("CAIRNHIS".utf8)
-    static let headerBytes = 96
-    static let version: UInt32 = 1
 
     let path: String
+    /// Names the segment in the cache; no other open segment or group has it.
     let key: UInt64
     let first: UInt64
     let next: UInt64
     let events: Int
     let timeMin: Int64
     let timeMax: Int64
-    let columns: [UInt16: ColumnPlace]
-    let blocks: [BlockPlace]
+    let bytes: UInt64
+    let parts: [PartName: Place]
+    let blocks: [Block]
+    let groups: Int
+    /// For each piece its first and last time.
+    let pieceTimes: [ClosedRange<Int64>]
+    private let file: HistoryFile
+    private let cacheIDs: [PartName: UInt32]
 
-    /// Opens a segment: reads and checks header and directory.
+    /// Opens a segment: reads and checks footer and directory.
     ///
-    /// - Parameter key: names the segment in the cache; no other open segment or chunk may have it.
     /// - Throws: `HistoryError.damaged` with the file and the place.
     init(_ path: String, key: UInt64) throws(HistoryError) {
         self.path = path
         self.key = key
-        let size = try HistoryFiles.size(path)
-        guard size >= Self.headerBytes else {
+        file = try HistoryFile(path)
+        let size = try file.size()
+        guard size >= SegmentLayout.footerBytes else {
             throw .damaged("the file is too short for a segment", path, at: UInt64(size))
         }
-        let header = try HistoryFiles.read(path, offset: 0, count: Self.headerBytes)
-        guard Array(header[..<8]) == Self.magic else { throw .damaged("the file is no history segment", path, at: 0) }
-        let words = header.withUnsafeBytes { raw in stride(from: 8, to: 96, by: 8).map { raw.u64($0) } }
-        guard StableHash.xxh64(Array(header[..<88])) == words[10] else {
-            throw .damaged("the header's checksum is wrong", path, at: 88)
+        let footerAt = UInt64(size - SegmentLayout.footerBytes)
+        let footer = try file.read(offset: footerAt, count: SegmentLayout.footerBytes)
+        guard Array(footer[..<8]) == SegmentLayout.magic else {
+            throw .damaged("the file is no history segment, or not whole", path, at: footerAt)
         }
-        guard words[0] & 0xFFFF_FFFF == UInt64(Self.version) else {
+        guard StableHash.xxh64(Array(footer[..<88])) == footer.withUnsafeBytes({ $0.u64(88) }) else {
+            throw .damaged("the footer's checksum is wrong", path, at: footerAt + 88)
+        }
+        guard footer.withUnsafeBytes({ $0.u32(8) }) == SegmentLayout.version else {
             throw HistoryError(
                 .damaged, "the segment has a format that this version cannot read; use the version that wrote it",
-                path: path, offset: 8)
+                path: path, offset: footerAt + 8)
         }
-        guard words[9] == UInt64(size) else {
+        let words = footer.withUnsafeBytes { raw in stride(from: 16, to: 80, by: 8).map { raw.u64($0) } }
+        first = words[0]
+        next = words[1]
+        events = Int(words[2] & 0xFFFF_FFFF)
+        let partCount = Int(words[2] >> 32)
+        timeMin = Int64(bitPattern: words[5])
+        timeMax = Int64(bitPattern: words[6])
+        bytes = words[7]
+        guard words[7] == UInt64(size) else {
             throw .damaged("the file has not its written length", path, at: UInt64(size))
         }
-        first = words[1]
-        next = words[2]
-        events = Int(words[3] & 0xFFFF_FFFF)
-        let columnCount = Int(words[3] >> 32)
-        let blockCount = Int(words[4] & 0xFFFF_FFFF)
-        timeMin = Int64(bitPattern: words[7])
-        timeMax = Int64(bitPattern: words[8])
-        guard words[5] == UInt64(columnCount + blockCount) * 32, Int(words[5]) + Self.headerBytes <= size else {
-            throw .damaged("the directory's length is wrong", path, at: 48)
+        guard words[3] + UInt64(partCount * SegmentLayout.entryBytes) == footerAt else {
+            throw .damaged("the directory's length is wrong", path, at: footerAt + 40)
         }
-        let directory = try HistoryFiles.read(path, offset: UInt64(Self.headerBytes), count: Int(words[5]))
-        guard StableHash.xxh64(directory) == words[6] else {
-            throw .damaged("the directory's checksum is wrong", path, at: UInt64(Self.headerBytes))
+        let directory = try file.read(offset: words[3], count: partCount * SegmentLayout.entryBytes)
+        guard StableHash.xxh64(directory) == words[4] else {
+            throw .damaged("the directory's checksum is wrong", path, at: words[3])
         }
-        (columns, blocks) = directory.withUnsafeBytes { raw in
-            var columns: [UInt16: ColumnPlace] = [:]
-            for index in 0..<columnCount {
-                columns[raw.u16(index * 32)] = ColumnPlace(
-                    index: index, offset: raw.u64(index * 32 + 8),
-                    bytes: Int(truncatingIfNeeded: raw.u64(index * 32 + 16)),
-                    checksum: raw.u64(index * 32 + 24))
+        var parts: [PartName: Place] = [:]
+        parts.reserveCapacity(partCount)
+        var ids: [PartName: UInt32] = [:]
+        ids.reserveCapacity(partCount)
+        directory.withUnsafeBytes { raw in
+            for index in 0..<partCount {
+                let at = index * SegmentLayout.entryBytes
+                guard let kind = PartKind(rawValue: raw.u16(at)) else { continue }
+                let name = PartName(kind: kind, id: raw.u16(at + 2), index: raw.u32(at + 4))
+                parts[name] = Place(
+                    offset: raw.u64(at + 8), bytes: Int(truncatingIfNeeded: raw.u64(at + 16)),
+                    rawBytes: Int(truncatingIfNeeded: raw.u64(at + 24)), checksum: raw.u64(at + 32))
+                ids[name] = UInt32(truncatingIfNeeded: index)
             }
-            let blocks = (0..<blockCount).map { index in
-                let at = (columnCount + index) * 32
-                return BlockPlace(
-                    offset: raw.u64(at), compressedBytes: raw.u32(at + 8), rawBytes: raw.u32(at + 12),
-                    firstEvent: raw.u32(at + 16), events: raw.u32(at + 20), checksum: raw.u64(at + 24))
-            }
-            return (columns, blocks)
+        }
+        self.parts = parts
+        cacheIDs = ids
+        let table = try Self.stored(PartName(kind: .blockTable), parts, file)
+        let ends = try Self.stored(PartName(kind: .pieceTimes), parts, file)
+        guard ends.count == (events + pieceRows - 1) / pieceRows * 16, table.count % 8 == 0 else {
+            throw .damaged("a part has not its length", path, at: parts[PartName(kind: .blockTable)]?.offset ?? 0)
+        }
+        blocks = table.withUnsafeBytes { raw in
+            stride(from: 0, to: raw.count, by: 8).map { Block(first: Int(raw.u32($0)), group: raw.u32($0 + 4)) }
+        }
+        groups = blocks.reduce(0) { max($0, Int($1.group) + 1) }
+        pieceTimes = ends.withUnsafeBytes { raw in
+            stride(from: 0, to: raw.count, by: 16).map { at in raw.i64(at)...max(raw.i64(at), raw.i64(at + 8)) }
         }
     }
 
-    /// A column's bytes, checked.
-    func column(_ id: UInt16, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
-        guard let place = columns[id] else { throw .damaged("a column is missing", path, at: UInt64(Self.headerBytes)) }
-        return try cache.value(.init(owner: key, part: UInt32(id) | 0x8000_0000)) { () throws(HistoryError) in
-            let bytes = try HistoryFiles.read(path, offset: place.offset, count: place.bytes)
-            guard StableHash.xxh64(bytes) == place.checksum else {
-                throw .damaged("a column's checksum is wrong", path, at: place.offset)
+    // MARK: Parts
+
+    /// A part's bytes as they stand in the file, checked.
+    private static func stored(
+        _ name: PartName, _ parts: [PartName: Place], _ file: HistoryFile
+    ) throws(HistoryError) -> [UInt8] {
+        guard let place = parts[name] else { throw .damaged("a part is missing", file.path, at: 0) }
+        let bytes = try file.read(offset: place.offset, count: place.bytes)
+        guard StableHash.xxh64(bytes) == place.checksum else {
+            throw .damaged("a part's checksum is wrong", file.path, at: place.offset)
+        }
+        return bytes
+    }
+
+    func stored(_ name: PartName) throws(HistoryError) -> [UInt8] { try Self.stored(name, parts, file) }
+
+    /// A part, decompressed.
+    func raw(_ name: PartName) throws(HistoryError) -> [UInt8] {
+        let bytes = try stored(name)
+        guard name.kind.isCompressed else { return bytes }
+        guard let place = parts[name],
+            let raw = bytes.withUnsafeBytes({ Compressor.decompressed($0, rawBytes: place.rawBytes) })
+        else { throw malformed(name) }
+        return raw
+    }
+
+    func malformed(_ name: PartName) -> HistoryError {
+        .damaged("a part is malformed", path, at: parts[name]?.offset ?? 0)
+    }
+
+    /// A part through the cache.
+    func part(_ name: PartName, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
+        try part(name, cache) { (raw) throws(HistoryError) in raw }
+    }
+
+    /// A part through the cache, in the form that the body makes of it.
+    func part(
+        _ name: PartName, _ cache: HistoryCache, _ make: ([UInt8]) throws(HistoryError) -> [UInt8]
+    ) throws(HistoryError) -> [UInt8] {
+        guard let id = cacheIDs[name] else { throw .damaged("a part is missing", path, at: 0) }
+        return try cache.value(.init(owner: key, part: id)) { () throws(HistoryError) in try make(try raw(name)) }
+    }
+
+    func rows(ofPiece piece: Int) -> Int { min(pieceRows, events - piece * pieceRows) }
+
+    /// The times of a piece's rows, i64 each.
+    func times(_ piece: Int, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
+        let name = PartName(kind: .times, index: UInt32(truncatingIfNeeded: piece))
+        return try part(name, cache) { (raw) throws(HistoryError) in
+            guard let times = raw.withUnsafeBytes({ NumberPiece.times($0, rows: rows(ofPiece: piece)) }) else {
+                throw malformed(name)
             }
-            return bytes
+            return times
+        }
+    }
+
+    /// Order or numbers of a piece, u32 each.
+    func words(_ kind: PartKind, _ piece: Int, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
+        let name = PartName(kind: kind, index: UInt32(truncatingIfNeeded: piece))
+        return try part(name, cache) { (raw) throws(HistoryError) in
+            let words = raw.withUnsafeBytes {
+                NumberPiece.words(
+                    $0, rows: rows(ofPiece: piece), expected: UInt32(truncatingIfNeeded: piece * pieceRows))
+            }
+            guard let words else { throw malformed(name) }
+            return words
+        }
+    }
+
+    /// The codes of a piece's rows in a column.
+    func codes(_ column: EventColumn, _ piece: Int, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
+        let name = PartName(kind: .codes, id: column.rawValue, index: UInt32(truncatingIfNeeded: piece))
+        return try part(name, cache)
+    }
+
+    func dictionary(_ column: EventColumn, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
+        let name = PartName(kind: .dictionary, id: column.rawValue)
+        return try part(name, cache) { (raw) throws(HistoryError) in
+            guard raw.withUnsafeBytes({ TextList($0) != nil }) else { throw malformed(name) }
+            return raw
+        }
+    }
+
+    func zones(_ column: EventColumn, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
+        let name = PartName(kind: .zones, id: column.rawValue)
+        return try part(name, cache) { (raw) throws(HistoryError) in
+            guard raw.withUnsafeBytes({ ZoneIndex($0) != nil }) else { throw malformed(name) }
+            return raw
+        }
+    }
+
+    /// The rows that may have one of the hashes, ascending.
+    func rows(
+        _ column: EventColumn, hashes: [UInt32], _ cache: HistoryCache
+    ) throws(HistoryError) -> [UInt32] {
+        let name = PartName(kind: .hashes, id: column.rawValue)
+        let index = try part(name, cache)
+        var found: [UInt32] = []
+        for hash in hashes {
+            guard let rows = index.withUnsafeBytes({ HashIndex.rows(hash, in: $0) }) else { throw malformed(name) }
+            found += rows
+        }
+        if hashes.count > 1 {
+            found.sort()
+            var kept: [UInt32] = []
+            for row in found where kept.last != row { kept.append(row) }
+            found = kept
+        }
+        guard found.last.map({ Int($0) < events }) ?? true else { throw malformed(name) }
+        return found
+    }
+
+    // MARK: Events
+
+    func position(_ row: Int, _ cache: HistoryCache) throws(HistoryError) -> HistoryPosition {
+        let times = try times(row / pieceRows, cache)
+        return HistoryPosition(
+            seconds: times.withUnsafeBytes { $0.i64(row % pieceRows * 8) },
+            number: try number(arrival(row, cache), cache))
+    }
+
+    func seconds(_ row: Int, _ cache: HistoryCache) throws(HistoryError) -> Int64 {
+        try times(row / pieceRows, cache).withUnsafeBytes { $0.i64(row % pieceRows * 8) }
+    }
+
+    func arrival(_ row: Int, _ cache: HistoryCache) throws(HistoryError) -> Int {
+        let words = try words(.order, row / pieceRows, cache)
+        let arrival = Int(words.withUnsafeBytes { $0.u32(row % pieceRows * 4) })
+        guard arrival < events else { throw malformed(PartName(kind: .order)) }
+        return arrival
+    }
+
+    func number(_ arrival: Int, _ cache: HistoryCache) throws(HistoryError) -> UInt64 {
+        let words = try words(.numbers, arrival / pieceRows, cache)
+        return first + UInt64(words.withUnsafeBytes { $0.u32(arrival % pieceRows * 4) })
+    }
+
+    /// The first row at or after a time.
+    func firstRow(atOrAfter seconds: Int64, _ cache: HistoryCache) throws(HistoryError) -> Int {
+        guard let piece = pieceTimes.firstIndex(where: { $0.upperBound >= seconds }) else { return events }
+        if pieceTimes[piece].lowerBound >= seconds { return piece * pieceRows }
+        let times = try times(piece, cache)
+        return times.withUnsafeBytes { raw in
+            var low = 0
+            var high = raw.count / 8
+            while low < high {
+                let middle = (low + high) / 2
+                if raw.i64(middle * 8) < seconds { low = middle + 1 } else { high = middle }
+            }
+            return piece * pieceRows + low
+        }
+    }
+
+    /// Texts and shapes of a group of blocks.
+    func group(_ index: UInt32, _ cache: HistoryCache) throws(HistoryError) -> SegmentGroup {
+        let name = PartName(kind: .texts, index: index)
+        guard let id = cacheIDs[name] else { throw .damaged("a part is missing", path, at: 0) }
+        return try cache.object(.init(owner: key, part: id)) { () throws(HistoryError) in
+            let shapes = try raw(PartName(kind: .shapes, index: index))
+            guard let group = SegmentGroup(texts: try raw(name), shapes: shapes) else { throw malformed(name) }
+            return group
         }
     }
 
@@ -141,62 +276,77 @@ final class HistorySegment: Sendable {
     func entry(_ arrival: Int, _ cache: HistoryCache) throws(HistoryError) -> ArraySlice<UInt8> {
         var low = 0
         var high = blocks.count
-        while low < high {
+        while low + 1 < high {
             let middle = (low + high) / 2
-            if Int(blocks[middle].firstEvent) + Int(blocks[middle].events) <= arrival {
-                low = middle + 1
-            } else {
-                high = middle
+            if blocks[middle].first <= arrival { low = middle } else { high = middle }
+        }
+        guard low < blocks.count else { throw malformed(PartName(kind: .blockTable)) }
+        let group = try group(blocks[low].group, cache)
+        let name = PartName(kind: .block, index: UInt32(truncatingIfNeeded: low))
+        let opened = try part(name, cache) { (stored) throws(HistoryError) in
+            guard let opened = stored.withUnsafeBytes({ HistoryBlock.open($0, group) }) else { throw malformed(name) }
+            return opened
+        }
+        let number = try number(arrival, cache)
+        var entry: [UInt8] = []
+        entry.reserveCapacity(2048)
+        let isWhole = opened.withUnsafeBytes { bytes in
+            guard let block = HistoryBlock.Opened(bytes), var reader = block.reader(arrival - blocks[low].first) else {
+                return false
             }
+            return reader.entry(group, number: number, to: &entry)
         }
-        guard low < blocks.count, Int(blocks[low].firstEvent) <= arrival else {
-            throw .damaged("no block holds an event of the segment", path, at: UInt64(Self.headerBytes))
-        }
-        let place = blocks[low]
-        let raw = try cache.value(.init(owner: key, part: UInt32(truncatingIfNeeded: low))) { () throws(HistoryError) in
-            try block(low)
-        }
-        guard let entry = HistoryBlockReader.entry(arrival - Int(place.firstEvent), of: raw) else {
-            throw .damaged("a block is malformed", path, at: place.offset)
-        }
-        return entry
+        guard isWhole else { throw malformed(name) }
+        return entry[...]
     }
 
-    /// A block from the file, checked and decompressed.
-    func block(_ index: Int) throws(HistoryError) -> [UInt8] {
-        let place = blocks[index]
-        let bytes = try HistoryFiles.read(path, offset: place.offset, count: Int(place.compressedBytes))
-        guard StableHash.xxh64(bytes) == place.checksum,
-            let raw = bytes.withUnsafeBytes({ HistoryBlockReader.raw($0, rawBytes: Int(place.rawBytes)) })
-        else { throw .damaged("a block's checksum is wrong", path, at: place.offset) }
-        return raw
+    /// A block from the file, past the cache.
+    func block(_ index: Int, _ group: SegmentGroup) throws(HistoryError) -> [UInt8] {
+        let name = PartName(kind: .block, index: UInt32(truncatingIfNeeded: index))
+        let stored = try stored(name)
+        guard let opened = stored.withUnsafeBytes({ HistoryBlock.open($0, group) }) else { throw malformed(name) }
+        return opened
     }
 
-    /// Checks everything that opening leaves: every column and block against its checksum.
+    /// Checks everything that opening leaves: every part against its checksum.
     func verify() throws(HistoryError) {
-        let cache = HistoryCache(bytesMax: 0)
-        for id in columns.keys { _ = try column(id, cache) }
-        for block in blocks where block.events > 0 { _ = try entry(Int(block.firstEvent), cache) }
+        for name in parts.keys { _ = try raw(name) }
+    }
+}
+
+/// Texts and shapes of a group as a segment has them.
+final class SegmentGroup: GroupTexts, CachedPart, @unchecked Sendable {  // guarded by never changing
+    private let memory: UnsafeMutableRawBufferPointer
+    private let texts: TextList
+    private let shapes: TextList
+    let secondsBase: Int64
+
+    /// nil when the parts are malformed.
+    init?(texts: [UInt8], shapes: [UInt8]) {
+        memory = .allocate(byteCount: texts.count + shapes.count + 8, alignment: 8)
+        memory.copyBytes(from: texts)
+        UnsafeMutableRawBufferPointer(rebasing: memory[texts.count...]).copyBytes(from: shapes)
+        let textBytes = UnsafeRawBufferPointer(rebasing: memory[..<texts.count])
+        let shapeBytes = UnsafeRawBufferPointer(rebasing: memory[texts.count..<texts.count + shapes.count])
+        guard textBytes.count >= 12, let textList = TextList(textBytes, at: 8), let shapeList = TextList(shapeBytes)
+        else {
+            memory.deallocate()
+            return nil
+        }
+        self.texts = textList
+        self.shapes = shapeList
+        secondsBase = textBytes.i64(0)
     }
 
-    // MARK: Names
+    deinit { memory.deallocate() }
 
-    /// `FIRST-NEXT.segment`, twenty digits each.
-    static func name(first: UInt64, next: UInt64) -> String { "\(pad(first))-\(pad(next)).segment" }
+    var byteCount: Int { memory.count }
+    /// Texts that the group numbers.
+    var textCount: Int { texts.count }
+    var shapeCount: Int { shapes.count }
 
-    /// The range that a file's name states; nil for a name that is no segment's.
-    static func range(ofName name: String) -> (first: UInt64, next: UInt64)? {
-        let utf8 = Array(name.utf8)
-        guard utf8.count == 49, name.hasSuffix(".segment"), utf8[20] == 0x2D,
-            let first = UInt64(String(decoding: utf8[..<20], as: UTF8.self)),
-            let next = UInt64(String(decoding: utf8[21..<41], as: UTF8.self)),
-            self.name(first: first, next: next) == name
-        else { return nil }
-        return (first, next)
-    }
-
-    private static func pad(_ number: UInt64) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: 20 - digits.count) + digits
-    }
+    @inline(__always)
+    func text(_ number: Int) -> UnsafeRawBufferPointer? { texts.text(number) }
+    @inline(__always)
+    func shape(_ number: Int) -> UnsafeRawBufferPointer? { shapes.text(number - 1) }
 }

@@ -170,7 +170,7 @@ extension EventFilter {
 
 extension EventComparison {
     @inline(__always)
-    func holds(_ text: UnsafeRawBufferPointer, _ value: String) -> Bool {
+    package func holds(_ text: UnsafeRawBufferPointer, _ value: String) -> Bool {
         value.withUnsafeUTF8 { value in
             switch self {
             case .equals: text.isEqual(to: value)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How events are found by 64-bit hashes. An attribute's hash is XXH64 of its text in UTF-8 (escapes resolved) with the
-// column's number as the seed; 0 stands for "has none", so a hash that comes out as 0 is written as 1. Boolean attributes are
-// hashed as `true` or `false`. Two texts may share a hash: whoever finds an event by hash asks the filter afterwards.
+// The columns of event history. What many events share is kept as texts and counted by them; ids and resource names are found
+// by hashes: XXH64 of the text in UTF-8 (escapes resolved) with the column's number as the seed, of which the index keeps the
+// upper half. Two texts may share a hash: whoever finds an event by hash asks the filter afterwards.
 
 /// An attribute by which history finds events. The numbers are part of the history's file format.
 package enum EventColumn: UInt16, Sendable, Hashable, CaseIterable {
@@ -19,6 +19,10 @@ package enum EventColumn: UInt16, Sendable, Hashable, CaseIterable {
     case ownerAccount = 9
     case region = 10
     case category = 11
+    /// `userIdentity.arn`.
+    case principalARN = 12
+    case sourceAddress = 13
+    case errorCode = 14
 
     @inline(__always)
     package func hash(_ text: UnsafeRawBufferPointer) -> UInt64 {
@@ -29,90 +33,50 @@ package enum EventColumn: UInt16, Sendable, Hashable, CaseIterable {
     package func hash(_ text: String) -> UInt64 { text.withUnsafeUTF8 { hash($0) } }
 }
 
-/// What a filter demands of a column: an event that matches has at least one of these hashes in it.
-package struct EventProbe: Sendable, Hashable {
-    package var column: EventColumn
-    package var hashes: [UInt64]
-
-    package init(_ column: EventColumn, _ hashes: [UInt64]) {
-        self.column = column
-        self.hashes = hashes
-    }
-}
-
-/// The hashes of one event's single attributes; 0 where it has none.
-package struct EventHashes: Sendable, Hashable {
-    package var eventID: UInt64 = 0
-    package var eventName: UInt64 = 0
-    package var eventSource: UInt64 = 0
-    package var username: UInt64 = 0
-    package var accessKeyID: UInt64 = 0
-    package var readOnly: UInt64 = 0
-    package var region: UInt64 = 0
-    package var category: UInt64 = 0
-
-    package init() {}
-}
-
 extension EventFields {
-    /// Computes the hashes of the single attributes. The rest: `forEachResourceHash`.
-    package func hashes(in record: UnsafeRawBufferPointer) -> EventHashes {
-        var hashes = EventHashes()
-        if self[.eventID].length > 2 { hashes.eventID = hash(.eventID, .eventID, record) }
-        if hashes.eventID == 0 { hashes.eventID = EventColumn.eventID.hash(eventID(in: record)) }
-        hashes.eventName = hash(.eventName, .eventName, record)
-        hashes.eventSource = hash(.eventSource, .eventSource, record)
-        hashes.accessKeyID = hash(.accessKeyID, .identityAccessKeyID, record)
-        hashes.region = hash(.region, .awsRegion, record)
-        hashes.username = withUsername(in: record) { $0.map { EventColumn.username.hash($0) } ?? 0 }
-        hashes.readOnly = flag(.readOnly, in: record).map { $0 ? Self.readOnlyTrue : Self.readOnlyFalse } ?? 0
-        hashes.category = Self.categoryHash(category(in: record))
-        return hashes
+    /// The number by which an event is found by its id: the upper half of the hash of its id.
+    package func eventIDHash(in record: UnsafeRawBufferPointer) -> UInt32 {
+        EventColumn.short(EventColumn.eventID.hash(eventID(in: record)))
     }
 
-    /// Gives a column (`resourceType` or `resourceName`) and a hash for each resource and each of its names.
-    package func forEachResourceHash(in record: UnsafeRawBufferPointer, _ body: (EventColumn, UInt64) -> Void) {
-        forEachResource(in: record) { type, name in
-            if let type { body(.resourceType, EventColumn.resourceType.hash(type)) }
-            EventResources.forEachName(name) { body(.resourceName, EventColumn.resourceName.hash($0)) }
-        }
+    /// Gives the numbers by which an event is found by the names of its resources, one for each; the same may come twice.
+    package func forEachResourceHash(in record: UnsafeRawBufferPointer, _ body: (UInt32) -> Void) {
+        forEachResource(in: record) { _, name in body(EventResources.hash(ofName: name)) }
     }
+}
 
+extension EventColumn {
+    /// What the index keeps of a hash.
     @inline(__always)
-    private func hash(_ column: EventColumn, _ field: EventField, _ record: UnsafeRawBufferPointer) -> UInt64 {
-        withText(field, in: record) { $0.map { column.hash($0) } ?? 0 }
+    package static func short(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) }
+}
+
+extension EventResources {
+    /// The number by which a resource is found: of the last of the texts that `forEachName` gives, the bare name.
+    package static func hash(ofName name: UnsafeRawBufferPointer) -> UInt32 {
+        var last = name
+        forEachName(name) { last = $0 }
+        return EventColumn.short(EventColumn.resourceName.hash(last))
     }
 
-    private static let readOnlyTrue = EventColumn.readOnly.hash("true")
-    private static let readOnlyFalse = EventColumn.readOnly.hash("false")
-    private static let management = EventColumn.category.hash(EventCategory.management.rawValue)
-    private static let data = EventColumn.category.hash(EventCategory.data.rawValue)
-
-    private static func categoryHash(_ category: EventCategory) -> UInt64 {
-        switch category {
-        case .management: management
-        case .data: data
-        default: EventColumn.category.hash(category.rawValue)
+    /// The numbers under which resources may be found for which somebody asks by this text: a whole name or ARN, an ARN's part
+    /// behind the fifth colon, or the last piece of that.
+    package static func hashes(askedFor text: String) -> [UInt32] {
+        text.withUnsafeUTF8 { text in
+            var hashes: Set<UInt32> = [EventColumn.short(EventColumn.resourceName.hash(text))]
+            var last = text
+            forEachName(text) { last = $0 }
+            hashes.insert(EventColumn.short(EventColumn.resourceName.hash(last)))
+            if let cut = text.lastIndex(where: { $0 == 0x2F || $0 == 0x3A }), cut + 1 < text.count {
+                let piece = UnsafeRawBufferPointer(rebasing: text[(cut + 1)...])
+                hashes.insert(EventColumn.short(EventColumn.resourceName.hash(piece)))
+            }
+            return hashes.sorted()
         }
     }
 }
 
 extension EventFilter {
-    /// What every matching event has in its columns: all probes must hold. Empty when the filter demands nothing that a column
-    /// knows. Holds only as a necessary condition; `matches` decides.
-    package var probes: [EventProbe] {
-        switch self {
-        case .all, .nothing, .not, .exists, .time, .resource, .value, .phrase: []
-        case .and(let parts): parts.flatMap(\.probes)
-        case .or(let parts): Self.union(parts)
-        case .category(let category): [EventProbe(.category, [EventColumn.category.hash(category.rawValue)])]
-        case .compare(let field, .equals, let value):
-            Self.column(field).map { [EventProbe($0, [$0.hash(value)])] } ?? []
-        case .compare: []
-        case .lookup(let attribute): [EventProbe(attribute.key.column, [attribute.key.column.hash(attribute.value)])]
-        }
-    }
-
     /// The times in which matching events lie, both ends inclusive.
     package var timeBounds: ClosedRange<Int64> {
         switch self {
@@ -128,33 +92,6 @@ extension EventFilter {
             }
             return low...max(low, high)
         default: return .min ... .max
-        }
-    }
-
-    /// One probe that all alternatives share, if each has one on the same column.
-    private static func union(_ parts: [EventFilter]) -> [EventProbe] {
-        guard let first = parts.first else { return [] }
-        let rest = parts.dropFirst().map(\.probes)
-        for probe in first.probes {
-            var hashes = probe.hashes
-            let isShared = rest.allSatisfy { probes in
-                guard let other = probes.first(where: { $0.column == probe.column }) else { return false }
-                hashes.append(contentsOf: other.hashes)
-                return true
-            }
-            if isShared { return [EventProbe(probe.column, Array(Set(hashes)).sorted())] }
-        }
-        return []
-    }
-
-    private static func column(_ field: EventField) -> EventColumn? {
-        switch field {
-        case .eventID: .eventID
-        case .eventName: .eventName
-        case .eventSource: .eventSource
-        case .awsRegion: .region
-        case .identityAccessKeyID: .accessKeyID
-        default: nil
         }
     }
 }

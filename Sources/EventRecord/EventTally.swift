@@ -54,17 +54,18 @@ package struct EventTally: Sendable {
         count(1)
     }
 
-    /// Counts events whose only path has this value.
-    package mutating func add(value: UnsafeRawBufferPointer?, count: UInt64) {
-        scratch.removeAll(keepingCapacity: true)
-        append(value)
-        self.count(count)
-    }
-
     /// Counts events of a time, where there are no paths.
     package mutating func add(seconds: Int64, count: UInt64) {
         scratch.removeAll(keepingCapacity: true)
         appendStart(of: seconds)
+        self.count(count)
+    }
+
+    /// Counts events of a time (which matters where there are intervals) with these values at the paths.
+    package mutating func add(seconds: Int64, values: [UnsafeRawBufferPointer?], count: UInt64) {
+        scratch.removeAll(keepingCapacity: true)
+        appendStart(of: seconds)
+        for value in values { append(value) }
         self.count(count)
     }
 

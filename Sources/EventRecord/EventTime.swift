@@ -46,7 +46,7 @@ package enum EventTime {
     }
 
     /// Writes the 20 bytes of the text.
-    static func write(_ time: Int64, to out: UnsafeMutableRawPointer) {
+    package static func write(_ time: Int64, to out: UnsafeMutableRawPointer) {
         let seconds = min(max(time, -62_167_219_200), 253_402_300_799)
         var days = seconds / 86400
         if seconds % 86400 < 0 { days -= 1 }

@@ -20,8 +20,10 @@ package struct LocalHistory: Sendable {
             let clock: @Sendable () -> Int64 = { SystemTime.now().milliseconds }
             let journal = try Journal.open(
                 directory: folder.journal, device: POSIXJournalDevice(), limits: JournalLimits(), clock: clock)
+            var limits = HistoryLimits()
+            limits.retention = configuration.historyRetention
             let history = try History.open(
-                directory: folder.history, journal: journal, limits: HistoryLimits(), device: .posix, clock: clock)
+                directory: folder.history, journal: journal, limits: limits, device: .posix, clock: clock)
             return LocalHistory(history: history, journal: journal, folder: folder)
         } catch {
             folder.close()

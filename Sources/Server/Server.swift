@@ -109,7 +109,7 @@ private struct House: Sendable {
             logger.warning(
                 "calls were under way when the server stopped; recorded as unknown", metadata: ["count": "\(settled)"])
         }
-        let history = try openHistory(folder, journal, clock, crash)
+        let history = try openHistory(folder, journal, configuration.historyRetention, clock, crash)
 
         let identities = try await IdentityStore.open(catalog)
         let identifiers = Identifiers(randomBytes: random)
@@ -251,12 +251,15 @@ private struct House: Sendable {
     }
 
     private static func openHistory(
-        _ folder: DataFolder, _ journal: Journal, _ clock: @escaping Clock, _ crash: CrashPoints?
+        _ folder: DataFolder, _ journal: Journal, _ retention: HistoryRetention, _ clock: @escaping Clock,
+        _ crash: CrashPoints?
     ) throws -> History {
         do {
+            var limits = crash?.historyLimits ?? HistoryLimits()
+            limits.retention = retention
             return try History.open(
-                directory: folder.history, journal: journal, limits: crash?.historyLimits ?? HistoryLimits(),
-                device: crash?.historyDevice ?? .posix, clock: { clock().milliseconds })
+                directory: folder.history, journal: journal, limits: limits, device: crash?.historyDevice ?? .posix,
+                clock: { clock().milliseconds })
         } catch {
             guard error.code == .journal else { throw error }
             throw DataFolder.shortened(folder.journal, cause: "\(error)")
@@ -386,6 +389,9 @@ private struct House: Sendable {
             await noteSettled()
             await saveUses()
             await saveIntake()
+            do { try await history.maintain() } catch {
+                logger.error("event history could not be tidied up", metadata: ["cause": "\(error)"])
+            }
             trimJournal()
         }
     }

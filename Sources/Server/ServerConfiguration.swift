@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import EventHistory
 internal import Configuration
 internal import Foundation
 package import Logging
@@ -26,6 +27,8 @@ package struct ServerConfiguration: Sendable {
     /// A PEM file of certificate authorities that are believed, besides the system's, when identity providers are asked
     /// for their keys.
     package var trustedAuthorities: String?
+    /// How long events stay in event history.
+    package var historyRetention: HistoryRetention
     /// Events that may wait in the journal for event history and delivery before the intake answers 429.
     package var intakeBacklog: UInt64
     /// Bytes of bodies of `POST /events` that may lie aside on the disk at a time.
@@ -42,7 +45,7 @@ package struct ServerConfiguration: Sendable {
     /// The flags, by name, in the order of the help page.
     package static let keys = [
         "data", "listen", "delivery-interval", "digest-interval", "region", "log-level", "trusted-proxies", "s3-hosts",
-        "trusted-ca", "intake-backlog", "intake-spool", "intake-bodies", "clock-offset",
+        "trusted-ca", "intake-backlog", "intake-spool", "intake-bodies", "clock-offset", "history-retention",
     ]
 
     /// Reads the configuration.
@@ -84,6 +87,7 @@ package struct ServerConfiguration: Sendable {
             logLevel: try value("log-level").map(level) ?? .info,
             trustedProxies: Set(value("trusted-proxies").map { list($0.text) } ?? []),
             s3Hosts: value("s3-hosts").map { list($0.text) } ?? [], trustedAuthorities: value("trusted-ca")?.text,
+            historyRetention: try value("history-retention").map(retention) ?? HistoryRetention(),
             intakeBacklog: UInt64(
                 try value("intake-backlog").map { (setting) throws(ConfigurationProblem) in
                     try count(setting, 1...1_000_000_000)
@@ -155,6 +159,12 @@ package struct ServerConfiguration: Sendable {
                 "\(setting.place) must be a time such as 90d or -12h, at most a hundred years, not `\(setting.text)`")
         }
         return isPast ? .zero - duration : duration
+    private static func retention(_ setting: Setting) throws(ConfigurationProblem) -> HistoryRetention {
+        do throws(HistoryRetentionError) {
+            return try HistoryRetention(text: setting.text)
+        } catch {
+            throw ConfigurationProblem("\(setting.place): \(error)")
+        }
     }
 
     private static func region(_ setting: Setting) throws(ConfigurationProblem) -> String {

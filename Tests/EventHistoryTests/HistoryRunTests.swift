@@ -36,7 +36,7 @@ struct HistoryRunTests {
         let isBroken = Mutex(true)
         let device = HistoryDevice(
             write: { isBroken.withLock { $0 } ? (-1, 28) : HistoryDevice.posix.write($0, $1) },
-            sync: HistoryDevice.posix.sync, rename: HistoryDevice.posix.rename)
+            sync: HistoryDevice.posix.sync, remove: HistoryDevice.posix.remove)
         let bench = try Bench(limits: limits, device: device)
         for start in stride(from: 0, to: 600, by: 40) {
             try await bench.append(start..<start + 40, owner: "111122223333", &random)

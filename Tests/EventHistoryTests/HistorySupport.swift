@@ -31,8 +31,8 @@ extension HistoryLimits {
     static var small: HistoryLimits {
         var limits = HistoryLimits()
         limits.segmentEventsMax = 64
-        limits.chunkEvents = 8
-        limits.blockBytes = 2000
+        limits.mergeSegmentsMin = 4
+        limits.mergedEventsMax = 1024
         limits.cacheBytes = 1 << 16
         limits.journalReadBytes = 4096
         return limits
@@ -102,7 +102,10 @@ struct SeededRandom: RandomNumberGenerator {
 /// A journal and a history in a folder, opened again at will.
 final class Bench {
     let folder: ScratchFolder
-    let limits: HistoryLimits
+    /// Taken at the next opening.
+    var limits: HistoryLimits
+    /// Milliseconds of the clock, from the next opening on.
+    var now: Int64 = 0
     private(set) var journal: Journal
     private(set) var history: History
     let device: HistoryDevice
@@ -118,8 +121,9 @@ final class Bench {
 
     func reopen() async throws {
         await history.close()
+        let now = now
         history = try History.open(
-            directory: folder.history, journal: journal, limits: limits, device: device, clock: { 0 })
+            directory: folder.history, journal: journal, limits: limits, device: device, clock: { now })
     }
 
     @discardableResult

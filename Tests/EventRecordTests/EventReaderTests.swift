@@ -136,7 +136,7 @@ struct EventReaderTests {
         _ = event.lookupResources
         _ = event.username
         _ = event.category
-        _ = event.record.withUnsafeBytes { event.fields.hashes(in: $0) }
+        _ = event.record.withUnsafeBytes { event.fields.eventIDHash(in: $0) }
     }
 }
 

@@ -64,7 +64,7 @@ final class PipelineSimulation {
                     return posix.write(descriptor, UnsafeRawBufferPointer(rebasing: bytes[..<((bytes.count + 1) / 2)]))
                 },
                 sync: { _ in self.fails() ? EIO : 0 },
-                rename: { self.fails() ? EIO : posix.rename($0, $1) })
+                remove: { self.fails() ? EIO : posix.remove($0) })
         }
     }
 
@@ -95,10 +95,9 @@ final class PipelineSimulation {
             directory: TestJournal.folder, device: disk, limits: TestJournal.limits, clock: { clock.now })
         var limits = HistoryLimits()
         // Sealed only when a step says so.
-        limits.segmentEventsMax = 1 << 20
+        limits.segmentEventsMax = 1 << 12
         limits.segmentAgeMax = .max
-        limits.chunkEvents = 5
-        limits.blockBytes = 1500
+        limits.mergeSegmentsMin = 5
         let history = try History.open(
             directory: folder, journal: journal, limits: limits, device: device, clock: { clock.now })
         return (journal, history)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import EventHistory
+import EventRecord
 import Foundation
 import Logging
 import Server
@@ -22,6 +24,18 @@ struct ServerConfigurationTests {
         #expect(configuration.intakeBacklog == 2_000_000 && configuration.intakeBodies == 16)
         #expect(configuration.intakeSpool == 4 << 30)
         #expect(try await load(["intake-spool": "500M"], ["HOME": "/h"]).intakeSpool == 500 << 20)
+    }
+
+    @Test func `retention is read as rules, and what is none is refused with its place`() async throws {
+        #expect(try await load([:], ["HOME": "/h"]).historyRetention.rules.isEmpty)
+        #expect(
+            try await load(["history-retention": "90,Data=30"]).historyRetention.rules == [
+                .init(days: 90), .init(category: .data, days: 30),
+            ])
+        let problem = await #expect(throws: ConfigurationProblem.self) {
+            try await load(["history-retention": "Data=soon"])
+        }
+        #expect(problem?.description.contains("--history-retention") ?? false)
     }
 
     @Test func `the command line wins over the environment and the environment over the file`() async throws {

@@ -60,6 +60,8 @@ struct Serve: AsyncParsableCommand {
             "For rehearsals: a time to add to the clock, such as 90d or -12h. Events then tell this time.",
             visibility: .hidden))
     var clockOffset: String?
+    @Option(help: "Days that events stay in event history, such as 90,Data=30,111122223333/Data=7. (default: for ever)")
+    var historyRetention: String?
 
     func run() async throws {
         let flags: [String: String?] = [
@@ -67,7 +69,7 @@ struct Serve: AsyncParsableCommand {
             "digest-interval": digestInterval, "region": region, "log-level": logLevel,
             "trusted-proxies": trustedProxies, "s3-hosts": s3Hosts,
             "trusted-ca": trustedCa, "intake-backlog": intakeBacklog, "intake-spool": intakeSpool,
-            "intake-bodies": intakeBodies, "clock-offset": clockOffset,
+            "intake-bodies": intakeBodies, "clock-offset": clockOffset, "history-retention": historyRetention,
         ]
         do {
             let configuration = try await ServerConfiguration.load(
