@@ -287,12 +287,11 @@ package class CatalogSnapshot {
         prefix: CatalogKey, after: CatalogKey? = nil, from: CatalogKey? = nil, limit: Int = .max
     ) throws(AWSError) -> [CatalogDocument] {
         try sql {
-            var sql = "SELECT key, value, version, checksum FROM document WHERE key >= ?"
-            var arguments: [any DatabaseValueConvertible] = [max(prefix, from ?? prefix).data]
-            if let after {
-                sql += " AND key > ?"
-                arguments.append(after.data)
-            }
+            // One lower bound: SQLite seeks to the first it is given, and would walk from there to a second.
+            let start = max(prefix, from ?? prefix)
+            let isAfter = after.map { $0 >= start } ?? false
+            var sql = "SELECT key, value, version, checksum FROM document WHERE key \(isAfter ? ">" : ">=") ?"
+            var arguments: [any DatabaseValueConvertible] = [isAfter ? (after ?? start).data : start.data]
             if let end = prefix.successorOfPrefix {
                 sql += " AND key < ?"
                 arguments.append(end.data)
