@@ -159,6 +159,8 @@ package struct ServerConfiguration: Sendable {
                 "\(setting.place) must be a time such as 90d or -12h, at most a hundred years, not `\(setting.text)`")
         }
         return isPast ? .zero - duration : duration
+    }
+
     private static func retention(_ setting: Setting) throws(ConfigurationProblem) -> HistoryRetention {
         do throws(HistoryRetentionError) {
             return try HistoryRetention(text: setting.text)
