@@ -64,7 +64,7 @@ package enum EventWriter {
     }
 
     private static func writeAsIs(_ draft: EventDraft, header: Header?) -> [UInt8] {
-        // The bound is many times what a record takes, and an array as large would cost more than the writing.
+        // The bound is many times what a record takes: only the record is given its own array.
         EventScratch.withBuffer(byteCount: capacity(draft) + (header?.bytes ?? 0)) { base in
             var out = RecordOutput(base: base)
             if let header {
