@@ -87,6 +87,28 @@ struct BucketPolicyTests {
         #expect(await room.refusal("PUT", "/aaa?policy", [:], Self.statement()) == "none")
     }
 
+    @Test func `a public policy and RestrictPublicBuckets together restrict a bucket and what lies in it`() async throws
+    {
+        let room = try await room()
+        defer { room.remove() }
+        func isRestricted(_ arn: String) throws -> Bool {
+            try room.service.isRestricted(ResourceReference(type: "AWS::S3::Object", arn: arn))
+        }
+        func block(policy: Bool, restrict: Bool) async throws {
+            try await room.send(
+                "PUT", "/aaa?publicAccessBlock", [:],
+                "<PublicAccessBlockConfiguration><BlockPublicPolicy>\(policy)</BlockPublicPolicy>"
+                    + "<RestrictPublicBuckets>\(restrict)</RestrictPublicBuckets></PublicAccessBlockConfiguration>")
+        }
+        #expect(try !isRestricted("arn:aws:s3:::aaa"), "the policy is not public")
+        try await block(policy: false, restrict: false)
+        try await room.send("PUT", "/aaa?policy", [:], Self.statement(principal: "\"*\""))
+        #expect(try !isRestricted("arn:aws:s3:::aaa"))
+        try await block(policy: true, restrict: true)
+        #expect(try isRestricted("arn:aws:s3:::aaa") && isRestricted("arn:aws:s3:::aaa/k"))
+        #expect(try !isRestricted("arn:aws:s3:::other/k"))
+    }
+
     @Test func `a policy with a wrong digest or over 20 KB is refused`() async throws {
         let room = try await room()
         defer { room.remove() }
