@@ -142,7 +142,8 @@ let package = Package(
                 "Trails", "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "Objects",
                 crypto, log,
             ]),
-        tests("CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", log, nioCore]),
+        tests(
+            "CaptureTests", ["Capture", "AWSWire", "EventJournal", "EventRecord", "CDeflate", "CZstd", log, nioCore]),
         tests("ServerTests", ["Server", "AWSWire", "Identity", "Policies", log]),
     ]
 )
