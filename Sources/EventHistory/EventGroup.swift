@@ -47,7 +47,9 @@ struct TokenPlace {
 }
 
 /// A group of events being filled, or full and waiting for its segment.
-final class EventGroup: @unchecked Sendable, GroupTexts {  // guarded by: readers stay below a view's counts, published under History's mutex
+///
+/// Readers stay below the counts of a view, which is published under History's mutex; that guards all memory they look at.
+final class EventGroup: @unchecked Sendable, GroupTexts {  // guarded by: a view's counts, see above
     /// Names the group in the cache.
     let key: UInt64
     let capacity: Int
