@@ -231,6 +231,27 @@ def test_a_flipped_byte_in_the_catalogue_stops_the_start(damaged, place):
     assert re.search(r"(restore|backup|copy|replace|repair|remove|move)", text), f"no word of what can be done: {text}"
 
 
+def test_a_flipped_byte_of_an_object_in_the_catalogue_is_an_error_of_that_object_alone(damaged):
+    catalogue = folded_catalogue(damaged)
+    content = catalogue.read_bytes()
+    # What does not fit into a page goes on in others.
+    held = [value[:64] for key, value in documents(catalogue) if key.startswith(b"object-file\0") and value]
+    place = next(content.index(value) for value in held if content.count(value) == 1)
+    flip(catalogue, place + 4, 0xFF)
+    damaged.start()
+    refused = []
+    for bucket in damaged.client("s3").list_buckets()["Buckets"]:
+        for key in damaged.keys(bucket["Name"], ""):
+            try:
+                damaged.client("s3").get_object(Bucket=bucket["Name"], Key=key)["Body"].read()
+            except ClientError as error:
+                refused.append((key, error.response["Error"]["Code"]))
+    assert len(refused) == 1 and refused[0][1] == "InternalError", refused
+    report = damaged.cairn("scrub", check=False)
+    assert report.returncode == 1 and refused[0][0] in report.stdout, report.stdout + report.stderr
+    damaged.kill()
+
+
 @pytest.mark.parametrize("which", ["the file", "its write-ahead log"])
 def test_flipped_bytes_in_the_catalogue_never_go_unnoticed(folder, make_server, tmp_path, which):
     """A flip anywhere is found at the start, or changes nothing that the server knows.
