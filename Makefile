@@ -83,6 +83,7 @@ bench: build ## Measures what docs/performance.md reports (needs wrk, which it i
 	swift build -c release $(STATIC_FLAGS) --product history-bench $(SWIFT_BUILD_FLAGS)
 	@build/venv/bin/python scripts/bench.py
 	@build/venv/bin/python scripts/bench_history.py
+	@build/venv/bin/python scripts/bench_store.py
 
 format: ## Formats all Swift sources.
 	swift format format --in-place --recursive --parallel $(SWIFT_SOURCES)

@@ -126,7 +126,7 @@ let package = Package(
             path: "Sources/cairn", swiftSettings: strict),
         // Measures; nothing depends on it.
         .executableTarget(
-            name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire", "Policies", "Storage"],
+            name: "cairn-bench", dependencies: ["Server", "EventJournal", "AWSWire", "Objects", "Policies", "Storage"],
             path: "Benchmarks/cairn-bench",
             swiftSettings: strict),
         // Decides cases that it reads, for tests that compare the engine with others.

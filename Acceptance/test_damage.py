@@ -198,6 +198,11 @@ def folded_catalogue(server) -> Path:
     return catalogue
 
 
+def documents(catalogue: Path) -> list[tuple[bytes, bytes]]:
+    with contextlib.closing(sqlite3.connect(catalogue)) as database:
+        return database.execute("SELECT key, value FROM document ORDER BY key").fetchall()
+
+
 def knows_everything(server) -> bool:
     """What the catalogue held is what the server answers with."""
     buckets = sorted(bucket["Name"] for bucket in server.client("s3").list_buckets()["Buckets"])
@@ -214,13 +219,37 @@ def knows_everything(server) -> bool:
 def test_a_flipped_byte_in_the_catalogue_stops_the_start(damaged, place):
     catalogue = folded_catalogue(damaged)
     content = catalogue.read_bytes()
-    offset = place if isinstance(place, int) else int(len(content) * place)
-    while content[offset] == 0:  # a byte that holds something
-        offset += 1
+    offset = place
+    if isinstance(place, float):
+        values = [value for key, value in documents(catalogue) if not key.startswith(b"object-file\0")]
+        # A value that lies in the file once and in one piece: nothing that was replaced has the same bytes.
+        found = [content.index(value) for value in values if len(value) > 8 and content.count(value) == 1]
+        offset = found[int(len(found) * place)] + 4
     flip(catalogue, offset, 0xFF)
     text = refuses(damaged)
     assert "catalog.sqlite" in text, text
     assert re.search(r"(restore|backup|copy|replace|repair|remove|move)", text), f"no word of what can be done: {text}"
+
+
+def test_a_flipped_byte_of_an_object_in_the_catalogue_is_an_error_of_that_object_alone(damaged):
+    catalogue = folded_catalogue(damaged)
+    content = catalogue.read_bytes()
+    # What does not fit into a page goes on in others.
+    held = [value[:64] for key, value in documents(catalogue) if key.startswith(b"object-file\0") and value]
+    place = next(content.index(value) for value in held if content.count(value) == 1)
+    flip(catalogue, place + 4, 0xFF)
+    damaged.start()
+    refused = []
+    for bucket in damaged.client("s3").list_buckets()["Buckets"]:
+        for key in damaged.keys(bucket["Name"], ""):
+            try:
+                damaged.client("s3").get_object(Bucket=bucket["Name"], Key=key)["Body"].read()
+            except ClientError as error:
+                refused.append((key, error.response["Error"]["Code"]))
+    assert len(refused) == 1 and refused[0][1] == "InternalError", refused
+    report = damaged.cairn("scrub", check=False)
+    assert report.returncode == 1 and refused[0][0] in report.stdout, report.stdout + report.stderr
+    damaged.kill()
 
 
 @pytest.mark.parametrize("which", ["the file", "its write-ahead log"])

@@ -76,7 +76,7 @@ def test_a_bit_that_flips_in_an_encrypted_file_is_an_error(make_server):
     server = make_server()
     s3 = server.client("s3")
     s3.create_bucket(Bucket="rot")
-    s3.put_object(Bucket="rot", Key="k", Body=b"x" * 1000)
+    s3.put_object(Bucket="rot", Key="k", Body=b"x" * 100_000)
     path = next(path for path in Path(server.data, "objects").rglob("*") if path.is_file())
     damaged = bytearray(path.read_bytes())
     damaged[500] ^= 1

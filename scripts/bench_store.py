@@ -42,6 +42,11 @@ LARGE = 8 << 20
 REGION = "us-east-1"
 
 
+class UnsignedPayload(botocore.auth.S3SigV4Auth):
+    def payload(self, request):
+        return "UNSIGNED-PAYLOAD"
+
+
 class Access:
     """Where to send requests, and how they are signed; unsigned without keys."""
 
@@ -63,11 +68,9 @@ class Access:
         if self.key is None:
             return {}
         url = self.endpoint + path + ("?" + urllib.parse.urlencode(query) if query else "")
-        request = botocore.awsrequest.AWSRequest(method=method, url=url, headers={
-            "x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
-        request.context["payload_signing_enabled"] = False
+        request = botocore.awsrequest.AWSRequest(method=method, url=url)
         credentials = botocore.credentials.Credentials(self.key, self.secret)
-        botocore.auth.S3SigV4Auth(credentials, "s3", REGION).add_auth(request)
+        UnsignedPayload(credentials, "s3", REGION).add_auth(request)
         return dict(request.headers.items())
 
 
@@ -171,7 +174,8 @@ def wrk(access, method, size, connections, scratch):
     lines = [f"local body = string.rep('x', {size if method == 'PUT' else 0})", "local all = {}"]
     for number in range(max(connections, 4)):
         path = f"/bench/{size}-{number % 64}"
-        fields = "".join(f"[{json.dumps(k)}]={json.dumps(v)}," for k, v in access.headers(method, path).items())
+        headers = dict(access.headers(method, path), Host=access.host)
+        fields = "".join(f"[{json.dumps(k)}]={json.dumps(v)}," for k, v in headers.items())
         body = "body" if method == "PUT" else "nil"
         lines.append(f"all[#all+1] = wrk.format({json.dumps(method)}, {json.dumps(path)}, {{{fields}}}, {body})")
     lines += ["local turn = 0", "request = function() turn = turn % #all + 1 return all[turn] end"]

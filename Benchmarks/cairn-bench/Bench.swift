@@ -3,7 +3,8 @@
 // The inner side of `make bench`: what has to run inside the process. scripts/bench.py drives it and reports.
 //
 //     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, and the disk's own sync time
-//     cairn-bench serve DIR on|off        a server on a free port, recording or not
+//     cairn-bench serve DIR MODE          a server on a free port; MODE is on, off (recording nothing), plain (encrypting
+//                                         nothing), files (each object a file), catalog (small ones up to 256 KiB in it)
 //     cairn-bench fill DIR BUCKET KEYS    documents of that many objects, see StoreBench.swift
 //     cairn-bench decide                  the processor time of policy decisions
 //     cairn-bench sign DIR CALL           one signed call as JSON: method, path, headers, body; CALL is read (GetCallerIdentity),
@@ -12,6 +13,7 @@
 import AWSWire
 import EventJournal
 import Foundation
+import Objects
 import Server
 import Synchronization
 
@@ -21,7 +23,7 @@ struct Bench {
         let arguments = CommandLine.arguments.dropFirst()
         switch (arguments.first, arguments.count) {
         case ("journal", 3): try await JournalBench.run(Array(arguments)[1], seconds: Double(Array(arguments)[2]) ?? 2)
-        case ("serve", 3): try await serve(Array(arguments)[1], isRecording: Array(arguments)[2] == "on")
+        case ("serve", 3): try await serve(Array(arguments)[1], Array(arguments)[2])
         case ("fill", 4):
             let given = Array(arguments)
             try await StoreBench.fill(given[1], bucket: given[2], keys: Int(given[3]) ?? 0)
@@ -29,17 +31,24 @@ struct Bench {
         case ("decide", 1): try DecisionBench.run()
         default:
             print(
-                "usage: cairn-bench journal DIR SECONDS | decide | serve DIR on|off | fill DIR BUCKET KEYS"
+                "usage: cairn-bench journal DIR SECONDS | decide | serve DIR on|off|plain|files|catalog | fill DIR BUCKET KEYS"
                     + " | sign DIR read|change|object"
             )
             exit(2)
         }
     }
 
-    static func serve(_ folder: String, isRecording: Bool) async throws {
+    static func serve(_ folder: String, _ mode: String) async throws {
+        let storage: ObjectStorage
+        switch mode {
+        case "plain": storage = ObjectStorage(isEncrypting: false)
+        case "files": storage = ObjectStorage(smallBytesMax: -1)
+        case "catalog": storage = ObjectStorage(smallBytesMax: 256 * 1024)
+        default: storage = ObjectStorage()
+        }
         let configuration = try await ServerConfiguration.load(
             flags: ["data": folder, "listen": "127.0.0.1:0", "log-level": "error"], environment: [:])
-        try await CairnServer.run(configuration, isRecording: isRecording) { line in
+        try await CairnServer.run(configuration, isRecording: mode != "off", storage: storage) { line in
             FileHandle.standardOutput.write(Data((line + "\n").utf8))
         }
     }

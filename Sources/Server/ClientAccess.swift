@@ -3,6 +3,7 @@
 package import AWSWire
 internal import Glibc
 internal import Identity
+internal import Objects
 internal import Storage
 
 /// What a client on the same machine needs to use the server of a data folder: address, root access key, region.
@@ -22,7 +23,8 @@ package struct ClientAccess: Sendable {
             throw ConfigurationProblem(
                 "no server has run in the data folder `\(folder)`; start one with `cairn serve --data \(folder)`")
         }
-        let catalog = try Catalog(path: folder + "/catalog.sqlite", isShared: true)
+        let catalog = try Catalog(
+            path: folder + "/catalog.sqlite", isShared: true, checkedOnUse: ObjectService.contentKeys)
         defer { try? catalog.close() }
         guard try await FirstAccount.exists(in: catalog) else {
             throw ConfigurationProblem("the data folder `\(folder)` has no account yet; start its server once")

@@ -20,7 +20,8 @@ package enum StoredObjects {
         guard access(folder + "/catalog.sqlite", R_OK) == 0 else {
             throw ConfigurationProblem("there is no catalog in the data folder `\(folder)`; name it with --data")
         }
-        let catalog = try Catalog(path: folder + "/catalog.sqlite", isShared: true)
+        let catalog = try Catalog(
+            path: folder + "/catalog.sqlite", isShared: true, checkedOnUse: ObjectService.contentKeys)
         defer { try? catalog.close() }
         let secret = try RootSecret.open(
             directory: folder + "/keys", mayCreate: false, randomBytes: SystemRandom.bytes)

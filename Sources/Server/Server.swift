@@ -11,7 +11,7 @@ internal import Keys
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
-internal import Objects
+package import Objects
 internal import ServiceLifecycle
 internal import Storage
 internal import Trails
@@ -23,15 +23,16 @@ package enum CairnServer {
     ///
     /// - Parameters:
     ///   - isRecording: off only in the benchmark that measures what recording costs.
+    ///   - storage: another than the usual one only in the benchmark that measures what encryption costs.
     ///   - announce: prints a line for the person who started it; never a secret.
     /// - Throws: whatever keeps it from starting, with a text that names the file and says what can be done.
     package static func run(
-        _ configuration: ServerConfiguration, isRecording: Bool = true,
+        _ configuration: ServerConfiguration, isRecording: Bool = true, storage: ObjectStorage = ObjectStorage(),
         announce: @escaping @Sendable (String) -> Void
     ) async throws {
         let folder = try DataFolder.open(configuration.dataFolder)
         defer { folder.close() }
-        let house = try await House.open(configuration, folder, isRecording: isRecording)
+        let house = try await House.open(configuration, folder, isRecording: isRecording, storage: storage)
         do {
             try await house.serve(announce: announce)
         } catch {
@@ -67,7 +68,7 @@ private struct House: Sendable {
     private static let sourcesKey = CatalogKey("intake", "sources")
 
     static func open(
-        _ configuration: ServerConfiguration, _ folder: DataFolder, isRecording: Bool
+        _ configuration: ServerConfiguration, _ folder: DataFolder, isRecording: Bool, storage: ObjectStorage
     ) async throws -> House {
         let clock = SystemTime.shifted(by: configuration.clockOffset.milliseconds)
         let random = SystemRandom.bytes
@@ -83,7 +84,8 @@ private struct House: Sendable {
         // The journal is made before the account, so an account without a journal has lost it; entries without a catalog
         // have lost that. A first start that was cut short leaves neither, and goes on.
         let (hadCatalog, hadJournal, hadHistory) = (folder.hasCatalog, folder.hasJournal, folder.hasHistory)
-        let openedCatalog = hadCatalog ? try Catalog(path: folder.catalog) : nil
+        let openedCatalog =
+            hadCatalog ? try Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys) : nil
         if let openedCatalog, !hadJournal, try await FirstAccount.exists(in: openedCatalog) {
             throw DataFolder.lost("the journal", folder.journal)
         }
@@ -94,7 +96,7 @@ private struct House: Sendable {
         if !hadCatalog, hadHistory || journal.durableNumber > 0 {
             throw DataFolder.lost("the catalogue", folder.catalog)
         }
-        let catalog = try openedCatalog ?? Catalog(path: folder.catalog)
+        let catalog = try openedCatalog ?? Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys)
         let isFirstStart = try await !FirstAccount.exists(in: catalog)
         let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
         let account: FirstAccount
@@ -142,7 +144,7 @@ private struct House: Sendable {
         let noFault: FileFault = { _ in nil }
         let objects = try await ObjectService.open(
             catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
-            randomBytes: random, fault: crash?.fileFault ?? noFault)
+            randomBytes: random, fault: crash?.fileFault ?? noFault, storage: storage)
         let outside = try S3EndpointConfiguration.buckets(
             configuration.s3Endpoints,
             surroundings: S3Client.Surroundings(

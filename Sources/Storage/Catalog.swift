@@ -39,10 +39,13 @@ package final class Catalog: Sendable {
 
     /// Opens or creates the catalog and checks the file's integrity.
     ///
-    /// - Parameter isShared: another process may have it open, as when a command looks into a running server's; then the
-    ///   write-ahead log cannot be checked.
+    /// - Parameters:
+    ///   - isShared: another process may have it open, as when a command looks into a running server's; then the
+    ///     write-ahead log cannot be checked.
+    ///   - checkedOnUse: documents under this prefix are verified when they are read, and not here: content of objects, whose
+    ///     damage concerns one of them alone.
     /// - Throws: `CatalogDamage` that names the file and says what can be done.
-    package init(path: String, isShared: Bool = false) throws {
+    package init(path: String, isShared: Bool = false, checkedOnUse: CatalogKey? = nil) throws {
         self.path = path
         if !isShared, let problem = CatalogLogCheck.problem(of: path + "-wal") {
             throw CatalogDamage(path: path + "-wal", reason: problem)
@@ -53,6 +56,8 @@ package final class Catalog: Sendable {
         configuration.busyMode = .timeout(10)
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA synchronous = FULL")
+            // 16 MB: pages that change often are brought into the file less often.
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
         }
         do {
             pool = try DatabasePool(path: path, configuration: configuration)
@@ -70,8 +75,13 @@ package final class Catalog: Sendable {
                 throw CatalogDamage(path: path, reason: verdict ?? "no answer to the integrity check")
             }
             try pool.read { db in
-                let rows = try Row.fetchCursor(db, sql: "SELECT key, value, version, checksum FROM document")
-                while let row = try rows.next() { _ = try CatalogDocument(checking: row) }
+                let query = "SELECT key, value, version, checksum FROM document WHERE key"
+                let start = checkedOnUse ?? CatalogKey(bytes: [])
+                let before = try Row.fetchCursor(db, sql: "\(query) < ?", arguments: [start.data])
+                while let row = try before.next() { _ = try CatalogDocument(checking: row) }
+                guard let end = start.bytes.isEmpty ? start : start.successorOfPrefix else { return }
+                let rest = try Row.fetchCursor(db, sql: "\(query) >= ?", arguments: [end.data])
+                while let row = try rest.next() { _ = try CatalogDocument(checking: row) }
             }
         } catch let damage as CatalogDamage {
             throw damage
@@ -274,6 +284,14 @@ package class CatalogSnapshot {
             try documents(
                 "SELECT key, value, version, checksum FROM document WHERE key = ?", [key.data]
             ).first
+        }
+    }
+
+    /// Whether there is such a document; its value is not looked at.
+    package func has(_ key: CatalogKey) throws(AWSError) -> Bool {
+        try sql {
+            let statement = try db.cachedStatement(sql: "SELECT 1 FROM document WHERE key = ?")
+            return try Int.fetchOne(statement, arguments: [key.data]) != nil
         }
     }
 

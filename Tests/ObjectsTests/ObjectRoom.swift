@@ -24,7 +24,8 @@ final class ObjectRoom: Sendable {
     /// A room on a new folder, or on that of another room as after a restart.
     init(
         after room: ObjectRoom? = nil, fault: @escaping FileFault = { _ in nil },
-        destinations: [String: any NotificationDestination] = [:]
+        destinations: [String: any NotificationDestination] = [:],
+        storage: ObjectStorage = ObjectStorage(smallBytesMax: -1)
     ) async throws {
         clock = room?.clock ?? ManualClock(Self.start)
         if let room {
@@ -46,7 +47,7 @@ final class ObjectRoom: Sendable {
         service = try await ObjectService.open(
             catalog: catalog, directory: folder + "/objects", keys: keys, baseHosts: ["cairn.example"],
             clock: { clock.now },
-            randomBytes: { generator.next($0) }, fault: fault, destinations: destinations)
+            randomBytes: { generator.next($0) }, fault: fault, destinations: destinations, storage: storage)
     }
 
     /// Performs an operation of KMS.

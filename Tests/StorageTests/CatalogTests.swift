@@ -98,5 +98,10 @@ final class CatalogTests {
         bytes[place.lowerBound] = UInt8(ascii: "b")
         try bytes.write(to: URL(filePath: path))
         #expect(throws: CatalogDamage.self) { try Catalog(path: self.path) }
+        let catalog = try Catalog(path: path, checkedOnUse: CatalogKey("d"))
+        await #expect(throws: AWSError.self) {
+            try await catalog.read { (snapshot) throws(AWSError) in _ = try snapshot.get(CatalogKey("d")) }
+        }
+        #expect(try await catalog.read { (snapshot) throws(AWSError) in try snapshot.has(CatalogKey("d")) })
     }
 }

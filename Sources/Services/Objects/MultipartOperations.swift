@@ -135,7 +135,8 @@ extension ObjectService {
         _ place: UploadPlace, _ number: Int, in bucket: BucketRecord, _ upload: MultipartUpload,
         demand: ChecksumDemand, key: ObjectDataKey?, _ take: (inout ObjectIntake) async throws(AWSError) -> Void
     ) async throws(AWSError) -> UploadedPart {
-        var intake = ObjectIntake(files, demand: demand, key: key, stored: upload.partAlgorithm)
+        var intake = ObjectIntake(
+            files, demand: demand, key: key, stored: upload.partAlgorithm, isPart: true)
         let file = intake.file
         let part: UploadedPart
         do throws(AWSError) {

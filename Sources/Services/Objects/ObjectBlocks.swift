@@ -6,7 +6,7 @@
 //     the file's name (32 bytes of ASCII) | the block's number (8 bytes, big-endian) | the block's bytes
 //
 // so that a block that rotted, was cut, or stands in a wrong place is found before one of its bytes is believed. Layout 1
-// is the bare bytes. Neither is written any more.
+// is the bare bytes. Neither is written any more, but layout 2 where the price of encryption is measured.
 //
 // Layout 3 is encrypted (docs/ciphertext-format.md): blocks of the same length, each followed by a tag of 16 bytes in place
 // of the checksum (ObjectCipher of the room Keys), and after the last block the file's data key, sealed under the store's
@@ -51,6 +51,20 @@ enum ObjectBlocks {
         checksum.update(withUnsafeBytes(of: number.bigEndian) { Array($0) })
         checksum.update(block)
         return checksum.value
+    }
+
+    /// Blocks as they lie on the disk, from number `first`.
+    static func seal(_ piece: [UInt8], first: Int64, file: String) -> [UInt8] {
+        var sealed: [UInt8] = []
+        sealed.reserveCapacity(piece.count + (piece.count / Int(blockBytes) + 1) * Int(checksumBytes))
+        piece.withUnsafeBytes { bytes in
+            for (index, start) in stride(from: 0, to: bytes.count, by: Int(blockBytes)).enumerated() {
+                let block = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + Int(blockBytes))])
+                sealed.append(contentsOf: block)
+                sealed.append(contentsOf: checksum(block, number: first + Int64(index), file: file))
+            }
+        }
+        return sealed
     }
 
     /// Checks whole blocks as they lie on the disk.

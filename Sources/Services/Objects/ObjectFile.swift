@@ -17,8 +17,10 @@ final class ObjectFile: Sendable {
     private let number = Atomic<Int32>(-1)
     private let ownKey = Mutex<FileKey?>(nil)
     private let running = Mutex(ObjectChecksum(.crc32c))
+    private let kept = Mutex<[UInt8]?>(nil)
 
-    init(id: String, lane: Int, layout: Int = ObjectBlocks.layout, size: Int64 = 0) {
+    init(id: String, lane: Int, layout: Int = ObjectBlocks.layout, size: Int64 = 0, content: [UInt8]? = nil) {
+        kept.withLock { $0 = content }
         self.id = id
         self.lane = lane
         self.layout = layout
@@ -29,6 +31,11 @@ final class ObjectFile: Sendable {
 
     /// Negative while the file is not open.
     var descriptor: Int32 { number.load(ordering: .acquiring) }
+
+    /// What would lie on the disk, of an object that is kept in the catalog; nil for a file on the disk.
+    var content: [UInt8]? { kept.withLock { $0 } }
+
+    func keep(_ bytes: [UInt8]) { kept.withLock { $0 = bytes } }
 
     /// Of an encrypted file; nil before it is made or opened.
     var key: FileKey? { ownKey.withLock { $0 } }
@@ -72,8 +79,17 @@ struct ObjectDataKey: Sendable, Equatable, CustomStringConvertible, CustomReflec
 
 extension ObjectFiles {
     /// Reads a file of `ObjectBlocks.keyedLayout` to its end and compares its checksum, without its key.
-    func verifyUnopened(_ id: String, size: Int64) async throws(ObjectFileError) {
+    ///
+    /// - Parameter content: what the catalog keeps of it; nil for a file on the disk.
+    func verifyUnopened(_ id: String, size: Int64, content: [UInt8]?) async throws(ObjectFileError) {
         let path = path(id)
+        if let content {
+            let file = ObjectFile(id: id, lane: 0, layout: ObjectBlocks.keyedLayout, size: size, content: content)
+            file.addToChecksum(Array(content.dropLast(4)))
+            guard content.count == ObjectCipher.sealedBytes(size) + 4, file.checksum.elementsEqual(content.suffix(4))
+            else { throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged) }
+            return
+        }
         let end = ObjectCipher.sealedBytes(size)
         let file = try await run(0) { () throws(ObjectFileError) in
             try self.check(.openFile, path)

@@ -73,6 +73,7 @@ final class ObjectFiles: Sendable {
     private let fault: FileFault
     private let randomBytes: @Sendable (Int) -> [UInt8]
     private let keys: KeyService
+    let storage: ObjectStorage
     private let queues: [DispatchQueue]
     private let turn = Atomic<Int>(0)
     /// Files that calls in flight are writing or about to commit; the sweep leaves them alone.
@@ -87,10 +88,11 @@ final class ObjectFiles: Sendable {
 
     /// Makes the folders and removes what a crash left in `incoming`.
     init(
-        directory: String, keys: KeyService, randomBytes: @escaping @Sendable (Int) -> [UInt8],
-        fault: @escaping FileFault
+        directory: String, keys: KeyService, storage: ObjectStorage,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault
     ) throws(ObjectFileError) {
         self.keys = keys
+        self.storage = storage
         self.directory = directory
         self.fault = fault
         self.randomBytes = randomBytes
@@ -106,6 +108,7 @@ final class ObjectFiles: Sendable {
     init(reading directory: String, keys: KeyService) {
         self.directory = directory
         self.keys = keys
+        storage = ObjectStorage()
         fault = { _ in nil }
         randomBytes = { _ in [] }
         queues = (0..<2).map { DispatchQueue(label: "cairn.objects.reading.\($0)") }
@@ -120,12 +123,18 @@ final class ObjectFiles: Sendable {
 
     /// Chooses the name of a new file and holds it until `release`.
     ///
-    /// - Parameter key: the object's data key, where the file is not to bring its own along.
-    func newFile(_ key: ObjectDataKey?) -> ObjectFile {
+    /// - Parameters:
+    ///   - key: the object's data key, where the file is not to bring its own along.
+    ///   - isPart: of an upload.
+    func newFile(_ key: ObjectDataKey?, isPart: Bool) -> ObjectFile {
         let id = hexadecimal(randomBytes(16))
         pending.withLock { _ = $0.insert(id) }
         let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
-        guard let key else { return ObjectFile(id: id, lane: lane) }
+        guard let key else {
+            let isEncrypting = storage.isEncrypting || isPart
+            return ObjectFile(
+                id: id, lane: lane, layout: isEncrypting ? ObjectBlocks.layout : ObjectBlocks.checkedLayout)
+        }
         let file = ObjectFile(id: id, lane: lane, layout: ObjectBlocks.keyedLayout)
         file.adopt(key)
         return file
@@ -141,19 +150,19 @@ final class ObjectFiles: Sendable {
     }
 
     /// Writes the last piece, of any length, flushes the file, puts it in its place and flushes the folder.
-    func complete(_ file: ObjectFile, with piece: [UInt8], at offset: Int64) async throws(ObjectFileError) {
+    ///
+    /// - Parameter mayKeep: whether a small object may stay in memory, to be kept in the catalog by its transaction.
+    func complete(
+        _ file: ObjectFile, with piece: [UInt8], at offset: Int64, mayKeep: Bool
+    ) async throws(ObjectFileError) {
         try await makeKey(of: file)
+        if mayKeep, offset == 0, try keep(piece, in: file) { return }
         try await run(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
             try self.append(piece, at: offset, to: file)
             let incoming = self.incomingPath(file.id)
-            guard let key = file.key else {
-                throw ObjectFileError(step: .writeFile, path: incoming, number: ObjectFileError.locked)
-            }
-            let trailer =
-                file.layout == ObjectBlocks.keyedLayout ? file.checksum : ObjectBlocks.trailer(key.sealed)
             try self.writeAll(
-                trailer, at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
+                self.trailer(of: file), at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
             try self.check(.flushFile, incoming)
             guard fdatasync(file.descriptor) == 0 else { throw self.failure(.flushFile, incoming) }
             file.close()
@@ -165,6 +174,7 @@ final class ObjectFiles: Sendable {
 
     /// Removes whatever there is of a file that will not be committed.
     func abandon(_ file: ObjectFile) async {
+        guard file.content == nil else { return release(file) }
         try? await run(file.lane) { () throws(ObjectFileError) in
             file.close()
             unlink(self.incomingPath(file.id))
@@ -208,11 +218,11 @@ final class ObjectFiles: Sendable {
         try check(.writeFile, path)
         precondition(offset % ObjectBlocks.blockBytes == 0, "a piece begins inside a block, at \(offset)")
         let first = offset / ObjectBlocks.blockBytes
-        guard let sealed = file.key?.cipher.seal(piece, first: first) else {
+        guard let sealed = sealed(piece, first: first, file) else {
             throw ObjectFileError(step: .writeFile, path: path, number: ObjectFileError.locked)
         }
-        if file.layout == ObjectBlocks.keyedLayout { file.addToChecksum(sealed) }
-        try writeAll(sealed, at: ObjectCipher.position(ofBlock: first), to: file)
+        let mark = file.key == nil ? ObjectBlocks.checksumBytes : Int64(ObjectCipher.tagBytes)
+        try writeAll(sealed, at: first * (ObjectBlocks.blockBytes + mark), to: file)
     }
 
     private func writeAll(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) throws(ObjectFileError) {
@@ -232,7 +242,7 @@ final class ObjectFiles: Sendable {
 
     /// Gives a new file its data key.
     private func makeKey(of file: ObjectFile) async throws(ObjectFileError) {
-        guard file.key == nil else { return }
+        guard file.key == nil, file.layout != ObjectBlocks.checkedLayout else { return }
         guard file.layout == ObjectBlocks.layout else {
             throw ObjectFileError(step: .writeFile, path: incomingPath(file.id), number: ObjectFileError.locked)
         }
@@ -273,9 +283,15 @@ final class ObjectFiles: Sendable {
     /// - Parameters:
     ///   - size: the bytes of the object or part that it holds.
     ///   - key: the object's data key, where the file does not have it.
+    ///   - content: what the catalog keeps of it; nil for a file on the disk.
     func open(
-        _ id: String, layout: Int, size: Int64, key: ObjectDataKey?
+        _ id: String, layout: Int, size: Int64, key: ObjectDataKey?, content: [UInt8]? = nil
     ) async throws(ObjectFileError) -> ObjectFile {
+        if let content {
+            let file = ObjectFile(id: id, lane: 0, layout: layout, size: size, content: content)
+            try await openKey(of: file, given: key)
+            return file
+        }
         let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
         let file = try await run(lane) { () throws(ObjectFileError) in
             let path = self.path(id)
@@ -286,26 +302,28 @@ final class ObjectFiles: Sendable {
             file.adopt(descriptor)
             return file
         }
-        switch layout {
+        try await openKey(of: file, given: key)
+        return file
+    }
+
+    private func openKey(of file: ObjectFile, given key: ObjectDataKey?) async throws(ObjectFileError) {
+        switch file.layout {
         case ObjectBlocks.layout: try await openKey(of: file)
         case ObjectBlocks.keyedLayout:
             if let key { file.adopt(key) }
             guard file.key != nil else {
-                throw ObjectFileError(step: .readFile, path: path(id), number: ObjectFileError.locked)
+                throw ObjectFileError(step: .readFile, path: path(file.id), number: ObjectFileError.locked)
             }
         default: break
         }
-        return file
     }
 
     /// Opens the data key that lies at the end of an encrypted file.
     private func openKey(of file: ObjectFile) async throws(ObjectFileError) {
         let path = path(file.id)
-        let sealed = try await run(file.lane) { () throws(ObjectFileError) in
-            var status = stat()
-            guard fstat(file.descriptor, &status) == 0 else { throw self.failure(.readFile, path) }
+        let sealed = try await run(for: file) { () throws(ObjectFileError) in
             let start = ObjectCipher.sealedBytes(file.size)
-            let count = Int64(status.st_size) - start
+            let count = try self.length(of: file) - start
             guard count > 2, count <= Int64(ObjectBlocks.sealedKeyBytesMax + 2) else {
                 throw ObjectFileError(step: .readFile, path: path, number: count > 2 ? ObjectFileError.damaged : 0)
             }
@@ -327,7 +345,7 @@ final class ObjectFiles: Sendable {
     /// - Throws: `ObjectFileError` where the file is shorter than its object or a block is damaged; no byte is handed over
     ///   then.
     func read(_ file: ObjectFile, at offset: Int64, count: Int) async throws(ObjectFileError) -> ByteBuffer {
-        try await run(file.lane) { () throws(ObjectFileError) in
+        try await run(for: file) { () throws(ObjectFileError) in
             let path = self.path(file.id)
             try self.check(.readFile, path)
             guard count > 0 else { return ByteBuffer() }
@@ -364,6 +382,12 @@ final class ObjectFiles: Sendable {
 
     /// Bytes as they lie in the file.
     func bytes(of file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer {
+        if let content = file.content {
+            guard offset >= 0, count >= 0, offset + Int64(count) <= Int64(content.count) else {
+                throw ObjectFileError(step: .readFile, path: path(file.id), number: 0)
+            }
+            return ByteBuffer(bytes: content[Int(offset)..<Int(offset) + count])
+        }
         var buffer = ByteBufferAllocator().buffer(capacity: count)
         while buffer.readableBytes < count {
             let taken = buffer.readableBytes
@@ -443,6 +467,14 @@ final class ObjectFiles: Sendable {
 
     func failure(_ step: FileStep, _ path: String) -> ObjectFileError {
         ObjectFileError(step: step, path: path, number: errno)
+    }
+
+    /// Runs on the file's queue, or here where the file is in memory.
+    private func run<Value: Sendable>(
+        for file: ObjectFile, _ body: @escaping @Sendable () throws(ObjectFileError) -> Value
+    ) async throws(ObjectFileError) -> Value {
+        if file.content != nil { return try body() }
+        return try await run(file.lane, body)
     }
 
     func run<Value: Sendable>(

@@ -107,6 +107,7 @@ struct ObjectIntake {
     let file: ObjectFile
     private let files: ObjectFiles
     private let demand: ChecksumDemand
+    private let isPart: Bool
     private var waiting: [UInt8] = []
     private var written: Int64 = 0
     private var md5 = Insecure.MD5()
@@ -117,13 +118,15 @@ struct ObjectIntake {
     /// - Parameters:
     ///   - key: the object's data key, where it has one of its own.
     ///   - algorithm: what is stored, where that is not what the client demands.
+    ///   - isPart: of an upload; parts are files, however small.
     init(
         _ files: ObjectFiles, demand: ChecksumDemand, key: ObjectDataKey?,
-        stored algorithm: ObjectChecksum.Algorithm? = nil
+        stored algorithm: ObjectChecksum.Algorithm? = nil, isPart: Bool = false
     ) {
+        self.isPart = isPart
         self.files = files
         self.demand = demand
-        file = files.newFile(key)
+        file = files.newFile(key, isPart: isPart)
         checksum = ObjectChecksum(demand.algorithm)
         if let algorithm, algorithm != demand.algorithm { stored = ObjectChecksum(algorithm) }
     }
@@ -195,7 +198,7 @@ struct ObjectIntake {
         try demand.verify(md5: digest)
         try demand.verify(checksum)
         do throws(ObjectFileError) {
-            try await files.complete(file, with: waiting, at: written)
+            try await files.complete(file, with: waiting, at: written, mayKeep: !isPart)
         } catch {
             throw AWSError(error)
         }

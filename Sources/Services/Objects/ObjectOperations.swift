@@ -81,7 +81,11 @@ extension ObjectService {
             outcome = try await catalog.write { (transaction) throws(AWSError) in
                 let bucket = try transaction.bucket(bucket)
                 try conditions.check(try transaction.currentObject(bucket.name, key), key: key)
-                try transaction.put(ObjectRecord.fileKey(record.file), [])
+                var record = record
+                let content = file.content
+                record.layout = file.layout
+                record.isInCatalog = content != nil
+                try transaction.put(ObjectRecord.fileKey(record.file), content ?? [])
                 var change = VersionChange(transaction, bucket: bucket, key: key, now: now, random: random)
                 let stored = try change.put(bucket.settings.lockedByDefault(record, now: now))
                 try transaction.note(event, stored, key: key, in: bucket, cause, at: now)
@@ -182,9 +186,9 @@ extension ObjectService {
         var missing: ObjectFileError?
         var opened: (encryption: ObjectEncryption, key: ObjectDataKey?)?
         for _ in 0..<16 {
-            let (record, parts) = try await catalog.read { (snapshot) throws(AWSError) in
+            let (record, parts, content) = try await catalog.read { (snapshot) throws(AWSError) in
                 let record = try snapshot.readableObject(bucket, key, version: version)
-                return (record, try snapshot.files(of: record))
+                return (record, try snapshot.files(of: record), try snapshot.content(of: record))
             }
             try check(record)
             let dataKey: ObjectDataKey?
@@ -205,14 +209,15 @@ extension ObjectService {
             let unopened = ObjectReader(files, parts, first: nil, pinned: pinned, key: dataKey)
             if let first = parts.first, parts.count > 1 {
                 let isNamed = try await catalog.read { (snapshot) throws(AWSError) in
-                    try snapshot.get(ObjectRecord.fileKey(first.file)) != nil
+                    try snapshot.has(ObjectRecord.fileKey(first.file))
                 }
                 if isNamed { return (record, unopened, parts) }
                 continue
             }
             guard let only = parts.first else { return (record, unopened, parts) }
             do throws(ObjectFileError) {
-                let file = try await files.open(only.file, layout: only.layout, size: only.size, key: dataKey)
+                let file = try await files.open(
+                    only.file, layout: only.layout, size: only.size, key: dataKey, content: content)
                 return (record, ObjectReader(files, parts, first: file, pinned: [], key: dataKey), parts)
             } catch {
                 guard error.isMissing, error.path != missing?.path else { throw AWSError(error) }

@@ -80,13 +80,28 @@ extension CatalogSnapshot {
     }
 }
 
+extension CatalogSnapshot {
+    /// The bytes of an object that the catalog keeps, as they would lie on the disk; nil for one that has files.
+    func content(of record: ObjectRecord) throws(AWSError) -> [UInt8]? {
+        guard record.isInCatalog else { return nil }
+        let document: CatalogDocument?
+        do throws(AWSError) { document = try get(ObjectRecord.fileKey(record.file)) } catch {
+            throw .objectFault(error.cause ?? error.message)
+        }
+        guard let document else {
+            throw .objectFault("the catalog's bytes of the object file `\(record.file)` are missing")
+        }
+        return document.value
+    }
+}
+
 extension CatalogTransaction {
-    /// Removes what makes a record's files of use, and names them for removal once this transaction is durable.
+    /// Removes what makes a record's files of use, and names those on the disk for removal once this transaction is durable.
     func drop(_ record: ObjectRecord) throws(AWSError) -> [String] {
         let files = try files(of: record).map(\.file)
         for file in files { try delete(ObjectRecord.fileKey(file)) }
         if record.partCount > 0 { try delete(ObjectRecord.partsKey(record.file)) }
-        return files
+        return record.isInCatalog ? [] : files
     }
 }
 

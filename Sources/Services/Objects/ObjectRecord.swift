@@ -7,13 +7,16 @@
 //      "headers":{"content-type":"..."},"metadata":{"NAME":"VALUE"},
 //      "checksum":{"algorithm":"CRC64NVME","value":"BASE64","type":"COMPOSITE"},"parts":N,"version":"32 HEX","order":N,
 //      "marker":true,"noncurrent":MILLISECONDS,"tags":[["KEY","VALUE"],...],"class":"GLACIER",
-//      "lock":{"mode":"GOVERNANCE","until":MILLISECONDS,"hold":true},"restored":MILLISECONDS,"encryption":{...}}
+//      "lock":{"mode":"GOVERNANCE","until":MILLISECONDS,"hold":true},"restored":MILLISECONDS,"encryption":{...},
+//      "inline":true}
 //
 // Absent are: the checksum's type of a whole object; `parts` of an object that was put in one piece, else their count, and
 // the parts stand under ("object-parts", FILE); `version` of the version `null`; `order` 0; what is false or unset; the
-// class STANDARD; the encryption under the store's key (else ObjectEncryption.swift, and the etag is no MD5). Format 1 had neither of these, and its files have layout 1 (ObjectBlocks.swift).
+// class STANDARD; the encryption under the store's key (else ObjectEncryption.swift, and the etag is no MD5). Format 1 had
+// neither of these, and its files have layout 1 (ObjectBlocks.swift).
 //
-// The same transaction puts ("object-file", FILE) for each file, by which the sweep knows the files that are of use.
+// The same transaction puts ("object-file", FILE) for each file, by which the sweep knows the files that are of use: empty,
+// or with `inline` what would lie in the file (ObjectBlocks.swift), of which there is then none on the disk.
 
 internal import AWSWire
 internal import Storage
@@ -50,6 +53,8 @@ struct ObjectRecord: Sendable, Equatable {
     var restoredUntil: Timestamp?
 
     var encryption = ObjectEncryption.store
+    /// Whether the bytes lie in the catalog, under the name of the file, which is then none on the disk.
+    var isInCatalog = false
 
     /// Whether the bytes are encrypted on the disk.
     var isEncrypted: Bool { layout >= ObjectBlocks.layout }
@@ -174,6 +179,7 @@ extension ObjectRecord {
             self.lock.legalHold = lock["hold"]?.asBool
         }
         restoredUntil = fields.time("restored")
+        isInCatalog = fields["inline"]?.asBool ?? false
         if let stored = fields["encryption"] {
             guard let encryption = ObjectEncryption(stored: stored) else { return nil }
             self.encryption = encryption
@@ -213,6 +219,7 @@ extension ObjectRecord {
         }
         fields.append("restored", ifPresent: restoredUntil.map { .integer($0.milliseconds) })
         fields.append("encryption", ifPresent: encryption.stored)
+        if isInCatalog { fields.append("inline", true) }
         return fields
     }
 }

@@ -49,6 +49,10 @@ package struct ObjectScrub: Sendable {
         var parts: [ObjectParts.Part]
         /// MD5 of the one file, where its layout has no checksums.
         var md5: String?
+        /// The bytes of the one file, where the catalog has them.
+        var content: [UInt8]?
+        /// Why the catalog does not give them.
+        var damage: String?
     }
 
     /// Walks over everything once.
@@ -73,9 +77,9 @@ package struct ObjectScrub: Sendable {
                     for part in item.parts {
                         summary.files += 1
                         summary.bytes += part.size
-                        guard let reason = await problem(part, md5: item.md5), try await isNamed(part.file) else {
-                            continue
-                        }
+                        var reason = item.damage
+                        if reason == nil { reason = await problem(part, md5: item.md5, content: item.content) }
+                        guard let reason, try await isNamed(part.file) else { continue }
                         summary.damaged += 1
                         report(ScrubFinding(subject: item.subject, reason: reason))
                     }
@@ -103,31 +107,34 @@ package struct ObjectScrub: Sendable {
         let key = kind == "object" ? rest : VersionKeys.key(ofRow: rest[...]) ?? rest
         var subject = "s3://\(bucket)/\(String(decoding: key, as: UTF8.self))"
         if let version = record.version { subject += " (version \(version))" }
-        return Item(
+        var item = Item(
             subject: subject, parts: try snapshot.files(of: record),
             md5: record.partCount == 0 && record.layout == 1 ? record.etag : nil)
+        do throws(AWSError) { item.content = try snapshot.content(of: record) } catch {
+            item.damage = error.cause ?? error.message
+        }
+        return item
     }
 
     private func isNamed(_ file: String) async throws(AWSError) -> Bool {
-        try await catalog.read { (snapshot) throws(AWSError) in
-            try snapshot.get(ObjectRecord.fileKey(file)) != nil
-        }
+        try await catalog.read { (snapshot) throws(AWSError) in try snapshot.has(ObjectRecord.fileKey(file)) }
     }
 
     /// Reads a file to its end.
     ///
     /// - Returns: what is wrong with it, nil where nothing is.
-    private func problem(_ part: ObjectParts.Part, md5 wanted: String?) async -> String? {
-        let reader = ObjectReader(files, [part], first: nil, pinned: [], key: nil)
+    private func problem(_ part: ObjectParts.Part, md5 wanted: String?, content: [UInt8]?) async -> String? {
         var md5 = Insecure.MD5()
         var offset: Int64 = 0
         do throws(ObjectFileError) {
             if part.layout == ObjectBlocks.keyedLayout {
-                try await files.verifyUnopened(part.file, size: part.size)
+                try await files.verifyUnopened(part.file, size: part.size, content: content)
                 return nil
             }
             // An empty object has a file too.
-            if part.size == 0 { _ = try await files.open(part.file, layout: part.layout, size: 0, key: nil) }
+            let file = try await files.open(
+                part.file, layout: part.layout, size: part.size, key: nil, content: content)
+            let reader = ObjectReader(files, [part], first: file, pinned: [], key: nil)
             while offset < part.size {
                 let piece = try await reader.read(offset..<part.size)
                 if wanted != nil { piece.withUnsafeReadableBytes { md5.update(bufferPointer: $0) } }

@@ -74,14 +74,16 @@ package final class ObjectService: Sendable {
     ///   - baseHosts: host names (no ports) in front of which a bucket's name may stand, besides `localhost`.
     ///   - randomBytes: cryptographic randomness, for names of files, versions and uploads.
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
+    ///   - storage: how the bytes of new objects are kept.
     ///   - destinations: whom buckets can notify, by the service in their ARNs (`sns`, `sqs`).
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
         catalog: Catalog, directory: String, keys: KeyService, baseHosts: [String], clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault,
-        destinations: [String: any NotificationDestination] = [:]
+        destinations: [String: any NotificationDestination] = [:], storage: ObjectStorage = ObjectStorage()
     ) async throws -> ObjectService {
-        let files = try ObjectFiles(directory: directory, keys: keys, randomBytes: randomBytes, fault: fault)
+        let files = try ObjectFiles(
+            directory: directory, keys: keys, storage: storage, randomBytes: randomBytes, fault: fault)
         let buckets = try await BucketTable.load(from: catalog)
         return ObjectService(
             catalog: catalog, files: files, keys: keys, buckets: buckets, clock: clock, randomBytes: randomBytes,
@@ -103,6 +105,9 @@ package final class ObjectService: Sendable {
         self.destinations = destinations
     }
 
+    /// Documents of the catalog that hold the bytes of objects: what damages one of them concerns that object alone.
+    package static var contentKeys: CatalogKey { CatalogKey.prefix("object-file") }
+
     /// The service as the gate calls it.
     package var service: Service {
         let baseHosts = baseHosts
@@ -123,7 +128,7 @@ package final class ObjectService: Sendable {
         try await files.sweep { (ids) throws(AWSError) -> Set<String> in
             try await self.catalog.read { (snapshot) throws(AWSError) -> Set<String> in
                 var named: Set<String> = []
-                for id in ids where try snapshot.get(ObjectRecord.fileKey(id)) != nil { named.insert(id) }
+                for id in ids where try snapshot.has(ObjectRecord.fileKey(id)) { named.insert(id) }
                 return named
             }
         }
