@@ -14,13 +14,12 @@ package import Trails
 /// the COUNT-th time. It is no setting: it has no flag and stands in no file. The moments lie in the seams that the rooms have
 /// for their files anyway, so no room knows of them.
 package struct CrashPoints: Sendable {
-    /// Every moment, by room. `history.merge` and `history.drop` are for segments that are merged or dropped.
+    /// Every moment, by room. History's are those of its files, segments and manifests alike: sealed, merged or dropped.
     package static let names: [String] =
         [
             "journal.write.before", "journal.write.half", "journal.write.after", "journal.sync.after",
-            "journal.segment.made", "journal.trim.before", "history.seal.write", "history.seal.synced",
-            "history.seal.renamed", "history.merge.write", "history.merge.synced", "history.merge.renamed",
-            "history.drop.before", "history.drop.after", "delivery.put.before", "delivery.put.after",
+            "journal.segment.made", "journal.trim.before", "history.write.half", "history.synced",
+            "history.remove.before", "history.remove.after", "delivery.put.before", "delivery.put.after",
             "digest.put.before", "digest.put.after",
         ] + FileStep.allCases.map { "objects.\($0)" }
 
@@ -98,17 +97,21 @@ package struct CrashPoints: Sendable {
         let posix = HistoryDevice.posix
         return HistoryDevice(
             write: { descriptor, bytes in
-                if isDue("history.seal.write") {
+                if isDue("history.write.half") {
                     _ = posix.write(descriptor, UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]))
                     die()
                 }
                 return posix.write(descriptor, bytes)
             },
-            sync: { posix.sync($0) },
-            rename: { from, to in
-                pass("history.seal.synced")
-                let result = posix.rename(from, to)
-                pass("history.seal.renamed")
+            sync: { descriptor in
+                let result = posix.sync(descriptor)
+                pass("history.synced")
+                return result
+            },
+            remove: { path in
+                pass("history.remove.before")
+                let result = posix.remove(path)
+                pass("history.remove.after")
                 return result
             })
     }

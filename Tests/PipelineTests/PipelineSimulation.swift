@@ -115,7 +115,7 @@ final class PipelineSimulation {
         }
         try await search(.all)
         try await trail.settle(untold)
-        try trail.close()
+        try await trail.close()
         await history.close()
         await journal.close()
     }

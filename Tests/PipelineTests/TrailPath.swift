@@ -12,9 +12,9 @@ import Testing
 import Trails
 
 /// The real delivery and the real digest chore on a simulated journal, with a bucket in memory, a clock that is turned by hand,
-/// and a process that may die at any put, at any look at the clock and at any read.
+/// and a process that may die right before and right after any put.
 ///
-/// The catalog is a real one, in a folder of its own; a transaction that a death interrupts is rolled back by it.
+/// The catalog is a real one, in a folder of its own, so that its transactions are what they are.
 final class TrailPath {
     static let account = "111122223333"
     static let regions = ["us-east-1", "eu-west-1"]
@@ -49,6 +49,8 @@ final class TrailPath {
     /// What the trail is expected to have taken, oldest first.
     private var epochs: [Epoch] = []
     private var isLogging = true
+    /// Turns of processes that are dead: they stand still for ever.
+    private var abandoned: [Task<Void, Never>] = []
 
     /// - Parameter folder: empty, and the simulation's own.
     init(folder: String, journal: Journal) async throws {
@@ -71,10 +73,7 @@ final class TrailPath {
         _ time: SimulatedTime
     ) -> (Delivery, DigestChore, TrailService) {
         let logger = Logger(label: "simulation", factory: { _ in SwiftLogNoOpLogHandler() })
-        let clock: Clock = {
-            death.pass()
-            return time.now
-        }
+        let clock: Clock = { time.now }
         var limits = Delivery.Limits()
         limits.readBytesMax = 2000
         limits.fileBytesMax = 3000
@@ -91,7 +90,10 @@ final class TrailPath {
             catalog: catalog, bucket: door, signingKeys: keys, clock: clock, interval: 3_600_000,
             limits: digestLimits, logger: logger)
         let trails = TrailService(
-            catalog: catalog, journal: journal, bucket: door, search: { _ in throw CancellationError() },
+            catalog: catalog, journal: journal, bucket: door,
+            kms: TrailKMS(
+                find: { _, _, _ throws(AWSError) in throw AWSError("KmsKeyNotFoundException", "none") },
+                allows: { _ throws(AWSError) in false }), search: { _ in throw CancellationError() },
             signingKeys: keys, delivery: delivery, digests: digests, clock: { time.now },
             randomBytes: { count in
                 [UInt8](repeating: 7, count: count)
@@ -105,7 +107,12 @@ final class TrailPath {
         (delivery, digests, trails) = Self.open(catalog, keys, journal, bucket, death, time)
     }
 
-    func close() throws { try catalog.close() }
+    /// Ends what died on the way, without any effect on what was checked, and closes the catalog.
+    func close() async throws {
+        death.release()
+        for task in abandoned { await task.value }
+        try catalog.close()
+    }
 
     private func call(_ operation: String, _ parameters: WireStructure, id: String) async throws -> OperationAnswer {
         let call = Call(
@@ -146,16 +153,16 @@ final class TrailPath {
     /// A turn in which the process dies at its n-th moment. Whoever calls opens everything anew.
     func turnAndDie(using random: inout SeededRandom) async -> String {
         time.advance(milliseconds: 5)
-        let moments = Int.random(in: 1...14, using: &random)
+        let moments = Int.random(in: 1...6, using: &random)
         let isDelivery = Bool.random(using: &random)
         let (delivery, digests, death) = (delivery, digests, death)
-        let task = Task {
-            while !death.isArmed { await Task.yield() }
-            if isDelivery { await delivery.turn() } else { await digests.turn() }
-        }
-        death.arm(task, moments: moments)
-        await task.value
-        death.disarm()
+        death.arm(moments)
+        abandoned.append(
+            Task {
+                if isDelivery { await delivery.turn() } else { await digests.turn() }
+                death.turnEnded()
+            })
+        await death.awaitEnd()
         return "\(isDelivery ? "delivery" : "digests") die at moment \(moments)"
     }
 
@@ -285,32 +292,69 @@ final class TrailPath {
 
 // MARK: - The process's end
 
-/// Ends a turn at its n-th moment: from there on nothing that it does has an effect, as if the process were gone.
+/// Ends a turn at its n-th moment: there it stands still, as a process does that is gone.
 private final class Death: Sendable {
     private struct State {
-        var task: Task<Void, Never>?
+        /// Moments until death; 0 when none is to come.
         var left = 0
+        var hasEnded = false
+        var waiter: CheckedContinuation<Void, Never>?
+        var dead: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state = Mutex(State())
 
-    var isArmed: Bool { state.withLock { $0.task != nil } }
-
-    func arm(_ task: Task<Void, Never>, moments: Int) { state.withLock { $0 = State(task: task, left: moments) } }
-
-    func disarm() { state.withLock { $0 = State() } }
-
-    /// A moment comes; whether the process is dead.
-    @discardableResult
-    func pass() -> Bool {
-        let task = state.withLock { state -> Task<Void, Never>? in
-            guard state.task != nil else { return nil }
-            state.left -= 1
-            return state.left <= 0 ? state.task : nil
+    func arm(_ moments: Int) {
+        state.withLock {
+            $0.left = moments
+            $0.hasEnded = false
         }
-        // The catalog rolls back a transaction whose task is cancelled, and begins none.
-        task?.cancel()
-        return task != nil
+    }
+
+    /// A moment comes. Returns at once, or for the dead when the simulation is over.
+    ///
+    /// - Returns: whether the process is dead.
+    func pass() async -> Bool {
+        let isDead = state.withLock { state in
+            guard state.left > 0 else { return false }
+            state.left -= 1
+            return state.left == 0
+        }
+        guard isDead else { return false }
+        await withCheckedContinuation { continuation in
+            state.withLock { $0.dead.append(continuation) }
+            turnEnded()
+        }
+        return true
+    }
+
+    /// The turn came to its own end, or to death.
+    func turnEnded() {
+        let waiter = state.withLock { state in
+            state.hasEnded = true
+            state.left = 0
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+
+    func awaitEnd() async {
+        await withCheckedContinuation { continuation in
+            let hasEnded = state.withLock { state in
+                if !state.hasEnded { state.waiter = continuation }
+                return state.hasEnded
+            }
+            if hasEnded { continuation.resume() }
+        }
+    }
+
+    func release() {
+        let dead = state.withLock { state in
+            defer { state.dead = [] }
+            return state.dead
+        }
+        for continuation in dead { continuation.resume() }
     }
 }
 
@@ -363,9 +407,9 @@ private final class SimulatedBucket: Sendable {
             exists: { _ throws(AWSError) in true }, allows: { _ throws(AWSError) in true },
             put: { (put) throws(AWSError) in
                 let gone = AWSError("InternalError", status: 500, "the process is gone")
-                if death.pass() { throw gone }
+                if await death.pass() { throw gone }
                 if let error = self.state.withLock({ Self.take(put, &$0) }) { throw error }
-                if death.pass() { throw gone }
+                if await death.pass() { throw gone }
             })
     }
 
