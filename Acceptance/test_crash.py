@@ -74,7 +74,7 @@ class Client(threading.Thread):
             choice = self.dice.randrange(12)
             if choice <= 3:
                 key, body = f"client-{self.number}/key-{self.dice.randrange(20)}", self.dice.randbytes(
-                    self.dice.choice([0, 1, 100, 5000, 200_000]))
+                    self.dice.choice([0, 1, 5000, 20_000, 200_000]))
                 self.change(self.objects, key, body, "PutObject", False, s3.put_object, Bucket="crash", Key=key, Body=body)
             elif choice == 4:
                 key = f"client-{self.number}/key-{self.dice.randrange(20)}"

@@ -86,7 +86,6 @@ package struct CrashPoints: Sendable {
         var limits = HistoryLimits()
         if let segmentEvents {
             limits.segmentEventsMax = segmentEvents
-            limits.chunkEvents = max(1, segmentEvents / 4)
         }
         return limits
     }
