@@ -368,7 +368,7 @@ def long_life(tmp_path_factory):
 
 
 def sealed_files(server) -> list[Path]:
-    return sorted(p for p in (server.data / "history").rglob("*") if p.is_file() and p.stat().st_size > 1_000_000)
+    return sorted(p for p in (server.data / "history").rglob("*.segment") if p.is_file())
 
 
 @pytest.fixture
