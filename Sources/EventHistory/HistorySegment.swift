@@ -35,6 +35,9 @@ final class HistorySegment: Sendable {
     private let file: HistoryFile
     private let cacheIDs: [PartName: UInt32]
 
+    /// Decompressed bytes of a part: more than any writer makes, as its pieces and groups have bounds.
+    private static let rawBytesMax: UInt64 = 1 << 32
+
     /// Opens a segment: reads and checks footer and directory.
     ///
     /// - Throws: `HistoryError.damaged` with the file and the place.
@@ -70,7 +73,7 @@ final class HistorySegment: Sendable {
         guard words[7] == UInt64(size) else {
             throw .damaged("the file has not its written length", path, at: UInt64(size))
         }
-        guard words[3] + UInt64(partCount * SegmentLayout.entryBytes) == footerAt else {
+        guard words[3] <= footerAt, UInt64(partCount * SegmentLayout.entryBytes) == footerAt - words[3] else {
             throw .damaged("the directory's length is wrong", path, at: footerAt + 40)
         }
         let directory = try file.read(offset: words[3], count: partCount * SegmentLayout.entryBytes)
@@ -81,16 +84,24 @@ final class HistorySegment: Sendable {
         parts.reserveCapacity(partCount)
         var ids: [PartName: UInt32] = [:]
         ids.reserveCapacity(partCount)
-        directory.withUnsafeBytes { raw in
+        // The checksums find rot; the bounds keep a forged directory from asking for memory without end.
+        let outside: Int? = directory.withUnsafeBytes { raw in
             for index in 0..<partCount {
                 let at = index * SegmentLayout.entryBytes
                 guard let kind = PartKind(rawValue: raw.u16(at)) else { continue }
                 let name = PartName(kind: kind, id: raw.u16(at + 2), index: raw.u32(at + 4))
+                guard raw.u64(at + 8) <= footerAt, raw.u64(at + 16) <= footerAt - raw.u64(at + 8),
+                    raw.u64(at + 24) <= Self.rawBytesMax
+                else { return at }
                 parts[name] = Place(
                     offset: raw.u64(at + 8), bytes: Int(truncatingIfNeeded: raw.u64(at + 16)),
                     rawBytes: Int(truncatingIfNeeded: raw.u64(at + 24)), checksum: raw.u64(at + 32))
                 ids[name] = UInt32(truncatingIfNeeded: index)
             }
+            return nil
+        }
+        if let outside {
+            throw .damaged("the directory names a part beyond its bounds", path, at: words[3] + UInt64(outside))
         }
         self.parts = parts
         cacheIDs = ids

@@ -47,6 +47,34 @@ struct HistoryCorruptionTests {
         try await readAll(bench)
     }
 
+    @Test func `a directory that was forged with right checksums cannot ask for more than the file has`() async throws {
+        let bench = try await sealed()
+        let path = try #require(try bench.folder.segments().first)
+        let good = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+        let footer = good.count - 96
+        let directory = Int(word(good, footer + 40))
+        // Offset, bytes and decompressed bytes of the first part.
+        for place in [8, 16, 24] {
+            for value in [UInt64.max, UInt64(good.count), 1 << 47] where place != 24 || value > UInt64(good.count) {
+                var bad = good
+                put(value, &bad, directory + place)
+                put(StableHash.xxh64(Array(bad[directory..<footer])), &bad, footer + 48)
+                put(StableHash.xxh64(Array(bad[footer..<footer + 88])), &bad, footer + 88)
+                try Data(bad).write(to: URL(fileURLWithPath: path))
+                let error = await #expect(throws: HistoryError.self, "\(place), \(value)") { try await bench.reopen() }
+                #expect(error?.path == path && error?.code == .damaged)
+            }
+        }
+    }
+
+    private func word(_ bytes: [UInt8], _ at: Int) -> UInt64 {
+        bytes.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: UInt64.self)) }
+    }
+
+    private func put(_ value: UInt64, _ bytes: inout [UInt8], _ at: Int) {
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: value.littleEndian, toByteOffset: at, as: UInt64.self) }
+    }
+
     @Test func `searches and counts name the damaged file instead of passing it over`() async throws {
         let bench = try await sealed()
         let path = try #require(try bench.folder.segments().first)
