@@ -183,7 +183,9 @@ def wrk(access, method, size, connections, scratch):
     script.write_text("\n".join(lines) + "\n")
     out = subprocess.check_output(
         ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "30s", "-s", script, access.endpoint], text=True)
-    if "Non-2xx" in out:
+    # A peer may fail a request now and then under load; more than one in a thousand is no measurement.
+    failed = int(m[1]) if (m := re.search(r"Non-2xx or 3xx responses: (\d+)", out)) else 0
+    if failed * 1000 > int(re.search(r"(\d+) requests in", out)[1]):
         sys.exit(f"the load met errors:\n{out}")
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
 
