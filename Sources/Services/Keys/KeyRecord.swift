@@ -6,7 +6,6 @@
 //   `kms-grant` KEY ID      a grant on a key
 
 internal import AWSWire
-internal import FoundationEssentials
 internal import Storage
 
 /// A key.
@@ -134,22 +133,10 @@ enum KeyDocuments {
     static func grant(_ keyID: String, _ id: String) -> CatalogKey { .init("kms-grant", keyID, id) }
 
     static func encode(_ value: some Encodable) throws(AWSError) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        do {
-            return Array(try encoder.encode(value))
-        } catch {
-            throw .keyServiceFailure(cause: "a document could not be written: \(error)")
-        }
+        try CatalogJSON.encode(value) { .keyServiceFailure(cause: $0) }
     }
 
     static func decode<Value: Decodable>(_ document: CatalogDocument) throws(AWSError) -> Value {
-        do {
-            return try JSONDecoder().decode(Value.self, from: Data(document.value))
-        } catch {
-            let name = document.key.components.joined(separator: "/")
-            throw .keyServiceFailure(
-                cause: "the catalog's document `\(name)` is damaged (\(error)); restore the catalog from a backup")
-        }
+        try CatalogJSON.decode(document) { .keyServiceFailure(cause: $0) }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 internal import AWSWire
-internal import FoundationEssentials
 internal import Storage
 
 /// Where the documents of trails lie in the catalog.
@@ -32,38 +31,17 @@ enum TrailKeys {
     static let signingKeys = CatalogKey.prefix("signing-key")
 }
 
-/// Documents as JSON. These are read once a turn or a call, never once an event.
-enum TrailDocument {
-    static func encode(_ value: some Encodable) throws(AWSError) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        do {
-            return Array(try encoder.encode(value))
-        } catch {
-            throw .internalFailure(cause: "a document could not be written: \(error)")
-        }
-    }
-
-    static func decode<Value: Decodable>(_ document: CatalogDocument) throws(AWSError) -> Value {
-        do {
-            return try JSONDecoder().decode(Value.self, from: Data(document.value))
-        } catch {
-            let key = document.key.components.joined(separator: "/")
-            throw .internalFailure(
-                cause: "the catalog's document `\(key)` is damaged (\(error)); restore the catalog from a backup")
-        }
-    }
-}
-
 extension CatalogSnapshot {
     func document<Value: Decodable>(_ key: CatalogKey) throws(AWSError) -> Value? {
         guard let document = try get(key) else { return nil }
-        return try TrailDocument.decode(document)
+        return try CatalogJSON.decode(document) { .internalFailure(cause: $0) }
     }
 
     func documents<Value: Decodable>(_ prefix: CatalogKey) throws(AWSError) -> [Value] {
         var values: [Value] = []
-        for document in try scan(prefix: prefix) { values.append(try TrailDocument.decode(document)) }
+        for document in try scan(prefix: prefix) {
+            values.append(try CatalogJSON.decode(document) { .internalFailure(cause: $0) })
+        }
         return values
     }
 
@@ -87,7 +65,7 @@ extension CatalogSnapshot {
 
 extension CatalogTransaction {
     func store(_ key: CatalogKey, _ value: some Encodable) throws(AWSError) {
-        try put(key, try TrailDocument.encode(value))
+        try put(key, try CatalogJSON.encode(value) { .internalFailure(cause: $0) })
     }
 
     /// Writes a trail back to where it lies.
