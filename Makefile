@@ -57,7 +57,7 @@ test-crash: tools ## Kills the server five hundred times under load, at chosen m
 # libFuzzer and the address sanitizer over the package of the fuzzers. The corpus in the repository is read; inputs that are
 # found interesting are kept in build/fuzz. Leaks are not looked for: the sanitizer does not see references in which Swift
 # keeps bits of its own.
-FUZZ_TARGETS ?= policies events documents filters journal
+FUZZ_TARGETS ?= policies events documents filters journal history files chunked signatures forms xml json
 FUZZ_RUNS ?= 1000000
 FUZZ_BUILD = swift build --package-path Tests/Fuzz --scratch-path build/fuzz -c release -Xswiftc -enable-testing \
 	-Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address -Xswiftc -use-ld=lld \
@@ -69,7 +69,7 @@ fuzz: setup ## Feeds a million inputs to each parser, under the address sanitize
 		mkdir -p build/fuzz/corpus/$$target; \
 		echo "fuzz: $$target"; \
 		ASAN_OPTIONS=detect_leaks=0 build/fuzz/release/cairn-fuzz $$target build/fuzz/corpus/$$target Tests/Fuzz/Corpus/$$target \
-			-runs=$(FUZZ_RUNS) -max_len=4096 -timeout=30 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ \
+			-runs=$(FUZZ_RUNS) -max_len=$$([ $$target = chunked ] && echo 20000 || echo 4096) -timeout=30 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ \
 			-print_final_stats=1 2>&1 | grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD|pulse)'; \
 	done
 
