@@ -133,6 +133,14 @@ let package = Package(
         .executableTarget(
             name: "cairn-decide", dependencies: ["Policies", "PolicyCases"], path: "Tests/cairn-decide",
             swiftSettings: strict),
+        // The event path under a seed: what PipelineTests and `make simulate` run.
+        room(
+            "EventPathSimulation",
+            ["EventHistory", "EventRecord", "EventJournal", "Trails", "LogFiles", "Storage", "AWSWire", log],
+            path: "Tests/Support/EventPathSimulation"),
+        .executableTarget(
+            name: "cairn-simulate", dependencies: ["EventPathSimulation"], path: "Tests/cairn-simulate",
+            swiftSettings: strict),
         // An S3 server that follows a script, for the tests of what happens when one fails.
         room("ScriptedS3", [nioCore, nioHTTP1, nioPosix], path: "Tests/Support/ScriptedS3"),
         .executableTarget(
@@ -152,9 +160,7 @@ let package = Package(
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal", "CCRC32C"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),
-        tests(
-            "PipelineTests",
-            ["EventHistory", "EventRecord", "EventJournal", "Trails", "LogFiles", "Storage", "AWSWire", log]),
+        tests("PipelineTests", ["EventPathSimulation"]),
         tests("LogFilesTests", ["LogFiles", crypto]),
         tests(
             "TrailsTests",

@@ -75,6 +75,7 @@ package final class History: Sendable {
                 "the segments reach to \(end), the journal ends at \(journal.durableNumber); restore the journal",
                 path: directory)
         }
+        try HistoryStore.keep(opened, directory, device)
         HistoryStore.removeLeftovers(opened, directory, device)
         return History(directory, journal, limits, device, clock, opened)
     }
@@ -439,7 +440,13 @@ package final class History: Sendable {
     ) throws(HistoryError) {
         let store = HistoryStore(
             directory: directory, device: device, level: limits.compressionLevel, manifest: manifest.withLock { $0 })
-        let change = try store.write(made, inPlaceOf: old) { keys.wrappingAdd(1, ordering: .relaxed).newValue }
+        let change: HistoryStore.Change
+        do throws(HistoryError) {
+            change = try store.write(made, inPlaceOf: old) { keys.wrappingAdd(1, ordering: .relaxed).newValue }
+        } catch {
+            manifest.withLock { $0 = store.manifestAfterFailure }
+            throw error
+        }
         manifest.withLock { $0 = change.manifest }
         state.withLock { show(change.segments, &$0) }
         store.removeReplaced(by: change)

@@ -65,6 +65,8 @@ enum HistoryFiles {
         guard synced == 0 else { throw failure("cannot flush the folder", directory, synced) }
     }
 
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
     /// The whole of a file.
     static func content(_ path: String) throws(HistoryError) -> [UInt8] {
         let file = try HistoryFile(path)
@@ -145,6 +147,12 @@ final class HistoryFile: Sendable {
             throw HistoryFiles.failure("cannot look at the file", path, errno)
         }
         return Int(status.st_size)
+    }
+
+    /// Returns when what was written of the file, by whoever, is on stable storage.
+    func flush(_ device: HistoryDevice) throws(HistoryError) {
+        let synced = device.sync(descriptor)
+        guard synced == 0 else { throw HistoryFiles.failure("cannot flush the file", path, synced) }
     }
 
     /// Reads exactly so many bytes.

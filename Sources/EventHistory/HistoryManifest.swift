@@ -16,7 +16,10 @@
 //
 // The order of steps: the new segments are written and flushed, then their folder; the new manifest is written and flushed, then
 // the folder; then the old manifest is removed, then the files that only it named. So when the manifest with the highest serial
-// is not whole, the one before it is still there, with all its files, if and only if the write was cut off.
+// is not whole, the one before it is still there, with all its files, if and only if the write was cut off. A manifest whose write
+// failed is removed again, then its segments; where it cannot be removed they stay, its serial is not used again, and it may
+// count at the next start. Opening flushes the manifest that counts before anything else is removed: the process that wrote it
+// may have ended before it could.
 
 internal import EventRecord
 
@@ -142,7 +145,9 @@ struct HistoryManifest: Sendable {
     static func read(_ directory: String, names: [String]) throws(HistoryError) -> HistoryManifest {
         let serials = names.compactMap(serial(ofName:)).sorted()
         guard let newest = serials.last else {
-            if let segment = names.first(where: { $0.hasSuffix(".segment") }) {
+            // The first seal of all may have been cut off before its manifest: then the journal has every event still, and what
+            // there is of the segment is left over. Where the journal does not, opening fails for that.
+            if let segment = names.first(where: { name in entry(ofName: name).map { $0.id != 1 } ?? false }) {
                 throw HistoryError(
                     .missing, "there are segments and no manifest; restore the manifest",
                     path: directory + "/" + segment)
@@ -163,9 +168,14 @@ struct HistoryManifest: Sendable {
                 }
                 throw error
             }
-            let before = serials[serials.count - 2]
-            let path = directory + "/" + name(before)
-            return try HistoryManifest(try HistoryFiles.content(path), path: path, serial: before)
+            // Before it there may be another that failed and could not be removed.
+            for before in serials.dropLast().reversed() {
+                let path = directory + "/" + name(before)
+                if let found = try? HistoryManifest(try HistoryFiles.content(path), path: path, serial: before) {
+                    return found
+                }
+            }
+            throw error
         }
     }
 

@@ -40,6 +40,15 @@ struct HistoryStore {
         return Opened(manifest: manifest, segments: segments, names: names)
     }
 
+    /// Makes the manifest that counts durable: the process that wrote it may have ended before it was flushed, and from now on
+    /// what came before is removed and the journal trimmed.
+    static func keep(_ opened: Opened, _ directory: String, _ device: HistoryDevice) throws(HistoryError) {
+        guard opened.manifest.serial > 0 else { return }
+        let file = try HistoryFile(directory + "/" + HistoryManifest.name(opened.manifest.serial))
+        try file.flush(device)
+        try HistoryFiles.syncFolder(directory, device)
+    }
+
     /// Removes what steps that were cut off left over.
     static func removeLeftovers(_ opened: Opened, _ directory: String, _ device: HistoryDevice) {
         let kept = Set(opened.manifest.entries.map(\.fileName) + [HistoryManifest.name(opened.manifest.serial)])
@@ -93,9 +102,20 @@ struct HistoryStore {
             try next.write(directory, device)
             return Change(manifest: next, segments: segments, replaced: replaced)
         } catch {
-            for path in written { _ = device.remove(path) }
+            // A manifest that could not be removed may count at the next start: then what it names must be there.
+            if !hasLeftManifest { for path in written { _ = device.remove(path) } }
             throw error
         }
+    }
+
+    /// Whether a manifest that was not to count could not be removed.
+    private var hasLeftManifest: Bool {
+        HistoryFiles.exists(directory + "/" + HistoryManifest.name(manifest.serial + 1))
+    }
+
+    /// The manifest to go on from after a change that failed: the next one must not have the name of one that is left over.
+    var manifestAfterFailure: HistoryManifest {
+        hasLeftManifest ? HistoryManifest(serial: manifest.serial + 1, entries: manifest.entries) : manifest
     }
 
     private func write(

@@ -85,7 +85,7 @@ private struct House: Sendable {
         // have lost that. A first start that was cut short leaves neither, and goes on.
         let (hadCatalog, hadJournal, hadHistory) = (folder.hasCatalog, folder.hasJournal, folder.hasHistory)
         let openedCatalog =
-            hadCatalog ? try Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys) : nil
+            hadCatalog ? try openCatalog(folder, crash) : nil
         if let openedCatalog, !hadJournal, try await FirstAccount.exists(in: openedCatalog) {
             throw DataFolder.lost("the journal", folder.journal)
         }
@@ -96,7 +96,7 @@ private struct House: Sendable {
         if !hadCatalog, hadHistory || journal.durableNumber > 0 {
             throw DataFolder.lost("the catalogue", folder.catalog)
         }
-        let catalog = try openedCatalog ?? Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys)
+        let catalog = try openedCatalog ?? openCatalog(folder, crash)
         let isFirstStart = try await !FirstAccount.exists(in: catalog)
         let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
         let account: FirstAccount
@@ -252,6 +252,10 @@ private struct House: Sendable {
         }
     }
 
+    private static func openCatalog(_ folder: DataFolder, _ crash: CrashPoints?) throws -> Catalog {
+        try Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys, step: crash?.catalogStep)
+    }
+
     private static func openHistory(
         _ folder: DataFolder, _ journal: Journal, _ retention: HistoryRetention, _ clock: @escaping Clock,
         _ crash: CrashPoints?
@@ -387,7 +391,7 @@ private struct House: Sendable {
                     "lifecycle rules could not be applied", metadata: ["cause": "\(error.cause ?? "\(error)")"])
             }
             seconds += 1
-            guard seconds % 60 == 0 else { continue }
+            guard seconds % (configuration.crashPoints?.tidySeconds ?? 60) == 0 else { continue }
             await noteSettled()
             await saveUses()
             await saveIntake()

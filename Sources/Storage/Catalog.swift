@@ -18,6 +18,7 @@ internal import Synchronization
 package final class Catalog: Sendable {
     private let pool: DatabasePool
     private let queue = Mutex(Queue())
+    private let step: CatalogStep?
     package let path: String
 
     /// Writes in one commit at most.
@@ -44,9 +45,13 @@ package final class Catalog: Sendable {
     ///     write-ahead log cannot be checked.
     ///   - checkedOnUse: documents under this prefix are verified when they are read, and not here: content of objects, whose
     ///     damage concerns one of them alone.
+    ///   - step: told before and after each write; where the crash tests let the process die.
     /// - Throws: `CatalogDamage` that names the file and says what can be done.
-    package init(path: String, isShared: Bool = false, checkedOnUse: CatalogKey? = nil) throws {
+    package init(
+        path: String, isShared: Bool = false, checkedOnUse: CatalogKey? = nil, step: CatalogStep? = nil
+    ) throws {
         self.path = path
+        self.step = step
         if !isShared, let problem = CatalogLogCheck.problem(of: path + "-wal") {
             throw CatalogDamage(path: path + "-wal", reason: problem)
         }
@@ -118,6 +123,7 @@ package final class Catalog: Sendable {
     package func write<Result: Sendable>(
         _ body: @escaping @Sendable (CatalogTransaction) throws(AWSError) -> Result
     ) async throws(AWSError) -> Result {
+        try await step?(.beforeCommit)
         let outcome: Swift.Result<Result, any Error> = await withCheckedContinuation { continuation in
             let kept = Kept<Result>()
             let waiting = Waiting(
@@ -147,11 +153,14 @@ package final class Catalog: Sendable {
             }
             if !isServed { pool.asyncWriteWithoutTransaction { db in self.serve(db) } }
         }
+        let result: Result
         do {
-            return try outcome.get()
+            result = try outcome.get()
         } catch {
             throw Self.refusal(error, "catalog write")
         }
+        try await step?(.afterCommit)
+        return result
     }
 
     /// What a body gave, between its run and its commit.
@@ -207,6 +216,14 @@ package final class Catalog: Sendable {
         }
     }
 }
+
+/// Between what steps of a write a process may die.
+package enum CatalogMoment: String, Sendable {
+    case beforeCommit, afterCommit
+}
+
+/// Is told of each moment; what it throws fails the write's caller.
+package typealias CatalogStep = @Sendable (CatalogMoment) async throws(AWSError) -> Void
 
 /// The catalog's file cannot be used.
 package struct CatalogDamage: Error, CustomStringConvertible {
