@@ -79,16 +79,15 @@ struct HistoryBench {
             bytes += document.count
             let owned = document
             journalCost.start()
-            var entries: [[UInt8]] = []
+            var entries: [EventEnvelope] = []
             var start = 0
             for end in ends {
                 entries.append(
                     EventEnvelope(
-                        kind: .importedEvent, ownerAccount: EventGenerator.account, record: owned[start..<end]
-                    ).encoded())
+                        kind: .importedEvent, ownerAccount: EventGenerator.account, record: owned[start..<end]))
                 start = end
             }
-            _ = try await journal.append(entries)
+            _ = try await journal.append(byteCounts: entries.map(\.byteCount)) { entries[$0].write(to: $1) }
             journalCost.stop()
             indexCost.start()
             try await history.catchUp()
