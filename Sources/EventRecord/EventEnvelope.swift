@@ -57,7 +57,9 @@ package struct EventEnvelope: Sendable, Hashable {
         var owner = ownerAccount
         owner.withUTF8 { UnsafeMutableRawBufferPointer(rebasing: room[1..<13]).copyBytes(from: $0.prefix(12)) }
         room.storeBytes(of: related.littleEndian, toByteOffset: 13, as: UInt64.self)
-        record.withUnsafeBytes { UnsafeMutableRawBufferPointer(rebasing: room[Self.headerBytes...]).copyMemory(from: $0) }
+        record.withUnsafeBytes {
+            UnsafeMutableRawBufferPointer(rebasing: room[Self.headerBytes...]).copyMemory(from: $0)
+        }
     }
 
     /// The entry's bytes, one allocation.
