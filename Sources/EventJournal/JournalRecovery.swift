@@ -297,13 +297,7 @@ struct JournalRecovery {
             if !isClean, size > tail.offset {
                 bytesCut = size - tail.offset
                 // Zeros are written rather than the file made shorter: it keeps the size that proves that it is whole.
-                let zeros = [UInt8](repeating: 0, count: Self.windowBytes)
-                var offset = tail.offset
-                while offset < size {
-                    let count = Int(min(UInt64(zeros.count), size - offset))
-                    try file.writeAll(Array(zeros[..<count]), at: offset, path: segment.path)
-                    offset += UInt64(count)
-                }
+                try file.writeZeros(tail.offset..<size, path: segment.path)
             }
             if let lastBlock {
                 let bytes = try file.bytes(at: lastBlock.offset, count: lastBlock.count)

@@ -6,11 +6,12 @@
 enum TestJournal {
     static let folder = "journal"
 
-    /// Small segments, and no marks by time.
+    /// Small segments, no marks by time, and nothing in memory: what is read comes from the disk.
     static var limits: JournalLimits {
         var limits = JournalLimits()
         limits.segmentBytes = 8192
         limits.markDelayMilliseconds = 0
+        limits.recentBytesMax = 0
         limits.reserveBytes = 1 << 20
         return limits
     }
