@@ -180,8 +180,11 @@ private struct House: Sendable {
 
         let authorizer = Authorizer(
             store: identities,
-            resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
-            isRestricted: { (resource) throws(AWSError) in try objects.isRestricted(resource) },
+            resourcePolicy: { (resource, action) throws(AWSError) in
+                if action.hasPrefix("cloudtrail-data:") { return try await trails.policy(of: resource, action: action) }
+                return objects.policy(of: resource)
+            },
+            isRestricted: { objects.isRestricted($0) },
             controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
             rootSecret: secret, store: identities, credentials: credentials, randomBytes: random,

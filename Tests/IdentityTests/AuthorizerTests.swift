@@ -17,7 +17,7 @@ final class AuthorizerTests {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     private func authorizer(
-        _ resourcePolicy: @escaping Authorizer.ResourcePolicySource = { _ in nil }
+        _ resourcePolicy: @escaping Authorizer.ResourcePolicySource = { _, _ in nil }
     ) async throws -> Authorizer {
         let store = try await IdentityStore.open(try Catalog(path: path))
         return Authorizer(store: store, resourcePolicy: resourcePolicy)
@@ -58,8 +58,8 @@ final class AuthorizerTests {
             {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": "arn:aws:s3:::b"}]}
             """#
-        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3))
-        let authorizer = try await authorizer { _ in policy }
+        let policy = StoredPolicy(stored: text, as: .resource(.s3), name: "b")
+        let authorizer = try await authorizer { _, _ in policy }
         let refusal = try await authorizer.refusal(
             call(root), action: "s3:DeleteBucket", resources: bucket(own), family: .s3)
         #expect(refusal?.message.hasSuffix("with an explicit deny in a resource-based policy") == true)
@@ -73,11 +73,11 @@ final class AuthorizerTests {
             {"Version": "2012-10-17", "Statement": [
              {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"}]}
             """#
-        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3), name: "b")
+        let policy = StoredPolicy(stored: text, as: .resource(.s3), name: "b")
         let store = try await IdentityStore.open(try Catalog(path: path))
         func code(_ caller: Caller, isRestricted: Bool) async throws -> String? {
             try await Authorizer(
-                store: store, resourcePolicy: { _ in policy }, isRestricted: { _ in isRestricted }
+                store: store, resourcePolicy: { _, _ in policy }, isRestricted: { _ in isRestricted }
             ).refusal(call(caller), action: "s3:ListBucket", resources: bucket(own), family: .s3)?.message
         }
         let stranger = Caller.root(of: "999999999999", accessKeyID: nil)
@@ -97,10 +97,10 @@ final class AuthorizerTests {
              {"Sid": "NoDeletion", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
               "Resource": "arn:aws:s3:::b"}]}
             """#
-        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3), name: "b")
+        let policy = StoredPolicy(stored: text, as: .resource(.s3), name: "b")
         let notes = Mutex<[DecisionNote]>([])
         let authorizer = Authorizer(
-            store: try await IdentityStore.open(try Catalog(path: path)), resourcePolicy: { _ in policy },
+            store: try await IdentityStore.open(try Catalog(path: path)), resourcePolicy: { _, _ in policy },
             note: { note in notes.withLock { $0.append(note) } })
         for action in ["s3:DeleteBucket", "s3:ListBucket", "s3:GetBucketAcl"] {
             _ = try await authorizer.refusal(

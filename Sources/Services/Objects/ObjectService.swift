@@ -58,7 +58,7 @@ package final class ObjectService: Sendable {
     let buckets: BucketTable
     let clock: Clock
     /// By their texts, so that a policy that was replaced is never found.
-    let compiledPolicies = Mutex<[String: PolicyDocument]>([:])
+    let compiledPolicies = Mutex<[String: StoredPolicy]>([:])
     /// By bucket.
     let lifecycleWalks = Mutex<[String: KnownWalk]>([:])
     let randomBytes: @Sendable (Int) -> [UInt8]
