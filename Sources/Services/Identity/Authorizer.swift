@@ -135,11 +135,20 @@ package final class Authorizer: Sendable {
             return AWSError(
                 "MethodNotAllowed", status: 405, "The specified method is not allowed against this resource.")
         }
+        let owner = resource?.accountID ?? resources.lazy.compactMap(\.accountID).first
         var error = AWSError.accessDenied(
-            family: family, callerARN: call.caller.arn, action: decision.action, resource: resource?.arn,
-            reason: decision.phrase ?? "")
+            family: family, callerARN: family != .s3 || tellsReason(to: call.caller, owner) ? call.caller.arn : nil,
+            action: decision.action, resource: resource?.arn, reason: decision.phrase ?? "")
         error.cause = decision.explanation
         return error
+    }
+
+    /// Whether S3 tells a caller why he was refused: to the owner's account and to its organization, and to nobody else (S3
+    /// User Guide, "Troubleshoot access denied (403 Forbidden) errors in Amazon S3").
+    private func tellsReason(to caller: Caller, _ owner: String?) -> Bool {
+        guard let owner, let account = caller.accountID, owner != account else { return true }
+        guard let organization = controls(owner).organizationID else { return false }
+        return controls(account).organizationID == organization
     }
 
     // MARK: What the engine is asked

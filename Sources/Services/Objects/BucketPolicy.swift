@@ -97,17 +97,20 @@ extension ObjectService {
     }
 
     /// Whether the bucket that a resource is, or lies in, is kept to its owner's account and to services: its policy is
-    /// public and its public access block says RestrictPublicBuckets (S3 User Guide, "Blocking public access to your Amazon
-    /// S3 storage").
+    /// public and its public access block, or its account's, says RestrictPublicBuckets (S3 User Guide, "Blocking public access
+    /// to your Amazon S3 storage").
     package func isRestricted(_ resource: ResourceReference) -> Bool {
         let prefix = "arn:aws:s3:::"
         guard resource.arn.hasPrefix(prefix) else { return false }
         let name = resource.arn.dropFirst(prefix.count).prefix { $0 != "/" }
-        guard buckets[String(name)]?.settings.publicAccessBlock?.restrictPublicBuckets == true else { return false }
+        guard let bucket = buckets[String(name)], publicAccessBlock(of: bucket).restrictPublicBuckets else {
+            return false
+        }
         return policy(of: resource)?.compiled?.isPublic ?? false
     }
 
-    /// Decides by the bucket's policy alone whether a service may do something in its own name.
+    /// Decides by the bucket's policy, and the organization's over its owner, whether a service may do something in its own
+    /// name.
     ///
     /// - Parameters:
     ///   - action: with its prefix: `s3:PutObject`, `s3:GetBucketAcl`.
@@ -127,7 +130,9 @@ extension ObjectService {
                 "aws:CurrentTime": ContextValue(now.iso8601), "aws:EpochTime": ContextValue(String(now.seconds)),
             ])
         let policy = try bucket.policy.map { (text) throws(AWSError) in try BucketPolicy(stored: text, of: name) }
-        return PolicyEvaluation.decide(access, resourcePolicy: policy?.document)
+        var policies = controls(bucket.ownerAccount)
+        policies.resource = policy?.document
+        return PolicyEvaluation.decide(access.request, policies)
     }
 
     /// Puts an object in a service's own name, if the bucket's policy lets it. What is there under the key is replaced,
