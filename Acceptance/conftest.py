@@ -24,6 +24,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -415,6 +416,14 @@ class CairnServer:
     def all_log_text(self) -> str:
         """What every process on this data folder printed."""
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    # -- the catalog --------------------------------------------------------------------------------------------------
+
+    def catalog_keys(self, first: str) -> list[str]:
+        """The keys of the documents whose key begins with this part, as text (the parts are separated by NUL)."""
+        with sqlite3.connect(f"file:{self.data / 'catalog.sqlite'}?mode=ro", uri=True) as catalog:
+            rows = catalog.execute("SELECT key FROM document").fetchall()
+        return [text for (key,) in rows if (text := bytes(key).decode("utf-8", "replace")).startswith(first)]
 
     # -- event history ----------------------------------------------------------------------------------------------
 

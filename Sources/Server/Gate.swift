@@ -100,6 +100,10 @@ package struct Gate: RequestResponder {
             recorded = record(decoded, call, visit, operationRequest, operation)
             let resources = operation.resources(operationRequest, call)
             if operation.traits.recordsResources { recorded.resources = resources.filter { $0.action == nil } }
+            // What nobody signed is recorded in the account whose bucket it is about.
+            if recorded.isAnonymous, let owner = recorded.resources.lazy.compactMap(\.accountID).first {
+                recorded.call.accountID = owner
+            }
             if let refusal = SessionRules.refusal(proof.caller, service: service.name, operation: operation.name) {
                 throw refusal
             }
@@ -136,8 +140,9 @@ package struct Gate: RequestResponder {
             outcome = CallOutcome(error: error, additionalEventData: additional(decoded, answer, visit))
         }
         do throws(AWSError) {
-            // Failed sign-ins prove nobody either.
-            if recorded.call.caller.kind == .unknown || outcome.errorMessage != nil {
+            // Failed sign-ins prove nobody either. What a policy opens to everyone is done, so it is recorded like any call.
+            let isDone = outcome.error == nil && outcome.errorMessage == nil
+            if intent == nil, !isDone, recorded.call.caller.kind == .unknown || outcome.errorMessage != nil {
                 await recorder.noteUnproven(recorded, outcome)
             } else {
                 try await recorder.close(recorded, outcome, intent)
@@ -503,6 +508,8 @@ extension Gate {
             requestParameters: parameters, resources: [], host: visit.request.header("host"),
             presentedAccessKeyID: decoded.presented?.accessKeyID)
         record.eventType = traits?.eventType
+        record.isAnonymous =
+            decoded.service.wireProtocol == .restXML && decoded.presented == nil && decoded.signatureProblem == nil
         return record
     }
 

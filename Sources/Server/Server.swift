@@ -12,6 +12,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOPosix
 package import Objects
+internal import Policies
 internal import ServiceLifecycle
 internal import Storage
 internal import Trails
@@ -144,7 +145,11 @@ private struct House: Sendable {
         let noFault: FileFault = { _ in nil }
         let objects = try await ObjectService.open(
             catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
-            randomBytes: random, fault: crash?.fileFault ?? noFault, storage: storage)
+            randomBytes: random, fault: crash?.fileFault ?? noFault, storage: storage,
+            controls: { account in
+                let controls = organizations.controls(over: account)
+                return PoliciesInForce(resourceControl: controls.resource, damaged: controls.damaged)
+            })
         let outside = try S3EndpointConfiguration.buckets(
             configuration.s3Endpoints,
             surroundings: S3Client.Surroundings(
@@ -180,8 +185,11 @@ private struct House: Sendable {
 
         let authorizer = Authorizer(
             store: identities,
-            resourcePolicy: { (resource) throws(AWSError) in try objects.policy(of: resource) },
-            isRestricted: { (resource) throws(AWSError) in try objects.isRestricted(resource) },
+            resourcePolicy: { (resource, action) throws(AWSError) in
+                if action.hasPrefix("cloudtrail-data:") { return try await trails.policy(of: resource, action: action) }
+                return objects.policy(of: resource)
+            },
+            isRestricted: { objects.isRestricted($0) },
             controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
             rootSecret: secret, store: identities, credentials: credentials, randomBytes: random,

@@ -38,7 +38,7 @@ extension ObjectService {
     ///   `IncompleteBody`; nothing is kept then.
     func putObject(_ input: PutObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        try bucket.settings.checkACL(input.acl)
+        try check(input.acl, in: bucket, call, action: "s3:PutObject")
         try check(input.object.lock, of: bucket, isChecked: input.checksum.isGiven)
         let key = try await makeKey(input.encryption, bucket: bucket, key: input.place.key, call)
         var intake = ObjectIntake(files, demand: input.checksum, key: key.dataKey)
@@ -328,7 +328,7 @@ extension ObjectService {
     /// - Throws: `NoSuchBucket`, `NoSuchKey`, `PreconditionFailed`, `InvalidRequest`; nothing is changed then.
     func copyObject(_ input: CopyObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let target = try bucket(input.place.place, call)
-        try target.settings.checkACL(input.acl)
+        try check(input.acl, in: target, call, action: "s3:PutObject")
         try check(input.object.lock, of: target, isChecked: true)
         let (source, reader) = try await copySource(input.source, call)
         let changes =

@@ -3,6 +3,7 @@
 package import AWSWire
 package import EventHistory
 package import EventJournal
+internal import Policies
 package import Storage
 internal import Synchronization
 
@@ -16,6 +17,8 @@ package final class TrailService: Sendable {
         package static let waitingChanges = 256
         /// Channels of an account in a region.
         package static let channelsPerRegion = 25
+        /// Compiled channel policies that are kept; beyond it the cache starts anew.
+        package static let compiledPolicies = 1000
     }
 
     /// Event history, as LookupEvents asks it.
@@ -43,6 +46,11 @@ package final class TrailService: Sendable {
         Operation("ListChannels", .read, perform: TrailService.listChannels),
         Operation("UpdateChannel", .write, on: channel("Channel"), perform: TrailService.updateChannel),
         Operation("DeleteChannel", .write, silent, on: channel("Channel"), perform: TrailService.deleteChannel),
+        Operation("PutResourcePolicy", .write, on: channel("ResourceArn"), perform: TrailService.putResourcePolicy),
+        Operation("GetResourcePolicy", .read, on: channel("ResourceArn"), perform: TrailService.getResourcePolicy),
+        Operation(
+            "DeleteResourcePolicy", .write, silent, on: channel("ResourceArn"),
+            perform: TrailService.deleteResourcePolicy),
         Operation("LookupEvents", .read, between, perform: TrailService.lookupEvents),
         Operation("ListPublicKeys", .read, between, perform: TrailService.listPublicKeys),
     ]
@@ -88,6 +96,8 @@ package final class TrailService: Sendable {
     let randomBytes: @Sendable (Int) -> [UInt8]
     /// What came through the channels since the start, by channel id.
     let channelStatuses = Mutex<[String: ChannelStatus]>([:])
+    /// By their texts, which name their channels, so that a policy that was replaced is never found.
+    let channelPolicies = Mutex<[[UInt8]: StoredPolicy]>([:])
 
     /// - Parameters:
     ///   - kms: where the keys of log files come from.

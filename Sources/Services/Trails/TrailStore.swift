@@ -26,6 +26,9 @@ enum TrailKeys {
     static func channel(_ arn: ChannelARN) -> CatalogKey { .init("channel", arn.account, arn.region, arn.id) }
     static let channels = CatalogKey.prefix("channel")
     static func channels(of account: String, region: String) -> CatalogKey { .prefix("channel", account, region) }
+    static func channelPolicy(_ arn: ChannelARN) -> CatalogKey {
+        .init("channel-policy", arn.account, arn.region, arn.id)
+    }
     static func channelStatus(_ id: String) -> CatalogKey { .init("channel-status", id) }
     static func signingKey(_ fingerprint: String) -> CatalogKey { .init("signing-key", fingerprint) }
     static let signingKeys = CatalogKey.prefix("signing-key")
