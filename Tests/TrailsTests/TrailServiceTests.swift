@@ -139,7 +139,6 @@ struct TrailServiceTests {
     }
 
     @Test(arguments: [
-        ("SnsTopicName", WireValue("topic"), "UnsupportedOperationException"),
         ("KmsKeyId", "alias/key", "KmsKeyNotFoundException"),
         ("CloudWatchLogsLogGroupArn", "arn:aws:logs:x", "UnsupportedOperationException"),
         ("CloudWatchLogsRoleArn", "arn:aws:iam::1:role/x", "UnsupportedOperationException"),
