@@ -149,7 +149,7 @@ let package = Package(
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity", crypto]),
         tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
-        tests("MessagingTests", ["AWSWire", "Messaging", "Policies", "Storage", crypto, cryptoExtras, log]),
+        tests("MessagingTests", ["AWSWire", "Messaging", "Storage", log]),
         tests("ObjectsTests", ["Objects", "AWSWire", "Keys", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal", "CCRC32C"]),

@@ -288,16 +288,20 @@ def user_credentials(server, account):
     session = boto3.client(
         "sts", endpoint_url=server.endpoint, region_name=server.region, aws_access_key_id=key["AccessKeyId"],
         aws_secret_access_key=key["SecretAccessKey"]).assume_role(
-        RoleArn=f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole", RoleSessionName="s")["Credentials"]
+        RoleArn=f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole", RoleSessionName="sqs")["Credentials"]
     return {"aws_access_key_id": session["AccessKeyId"], "aws_secret_access_key": session["SecretAccessKey"],
             "aws_session_token": session["SessionToken"]}
 
 
 def test_the_aws_cli_sends_and_receives(server, queue):
-    sent = server.aws_json("sqs", "send-message", "--queue-url", queue, "--message-body", "by hand")
-    got = server.aws_json("sqs", "receive-message", "--queue-url", queue, "--attribute-names", "All")["Messages"][0]
+    # Version 1 of the CLI has addresses of its own for SQS, which only the flag overrides.
+    here = ("--endpoint-url", server.endpoint)
+    sent = server.aws_json("sqs", "send-message", "--queue-url", queue, "--message-body", "by hand", *here)
+    got = server.aws_json(
+        "sqs", "receive-message", "--queue-url", queue, "--attribute-names", "All", *here)["Messages"][0]
     assert got["MessageId"] == sent["MessageId"] and got["Body"] == "by hand"
-    refused = server.aws("sqs", "start-message-move-task", "--source-arn", "arn:aws:sqs:us-east-1:111122223333:x", check=False)
+    refused = server.aws(
+        "sqs", "start-message-move-task", "--source-arn", "arn:aws:sqs:us-east-1:111122223333:x", *here, check=False)
     assert "UnknownOperationException" in refused.stderr
 
 

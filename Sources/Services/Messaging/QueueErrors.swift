@@ -7,9 +7,9 @@
 internal import AWSWire
 
 extension AWSError {
-    private static func queue(_ name: String, query: String? = nil, status: Int = 400, _ message: String) -> AWSError {
+    private static func queue(_ name: String, query: String? = nil, _ message: String) -> AWSError {
         AWSError(
-            name, status: status, message, headers: [WireHeader("x-amzn-query-error", "\(query ?? name);Sender")])
+            name, message, headers: [WireHeader("x-amzn-query-error", "\(query ?? name);Sender")])
     }
 
     private static let older = "AWS.SimpleQueueService."
@@ -41,11 +41,11 @@ extension AWSError {
             "The request must contain the parameter \(name).")
     }
     static let invalidQueueAddress = queue(
-        "InvalidAddress", query: "InvalidAddress", status: 404, "The address is not valid for this endpoint.")
+        "InvalidAddress", query: "InvalidAddress", "The address is not valid for this endpoint.")
     static func invalidMessageContents(_ message: String) -> AWSError { queue("InvalidMessageContents", message) }
     static func invalidReceiptHandle(_ handle: String) -> AWSError {
         queue(
-            "ReceiptHandleIsInvalid", status: 404,
+            "ReceiptHandleIsInvalid",
             "The input receipt handle \"\(handle.prefix(80))\" is not a valid receipt handle.")
     }
     static let messageNotInFlight = queue(
@@ -72,12 +72,12 @@ extension AWSError {
     }
     static func purgeInProgress(_ name: String) -> AWSError {
         queue(
-            "PurgeQueueInProgress", status: 403,
+            "PurgeQueueInProgress",
             "Only one PurgeQueue operation on \(name) is allowed every 60 seconds.")
     }
     static func queueAccessDenied(_ arn: String) -> AWSError {
         var error = queue(
-            "AccessDeniedException", query: "AccessDenied", status: 403, "Access to the resource \(arn) is denied.")
+            "AccessDeniedException", query: "AccessDenied", "Access to the resource \(arn) is denied.")
         error.recordedCode = "AccessDenied"
         return error
     }

@@ -35,8 +35,9 @@ extension QueueService {
 
     func deleteQueue(_ input: QueueInput, _ call: Call) async throws(AWSError) -> EmptyOutput {
         let queue = try ownQueue(url: input.url, call)
-        try await table.remove(queue)
+        let messages = try await table.remove(queue)
         arrivals.forget(queue.id)
+        try await forget(messages, of: queue.id)
         return EmptyOutput()
     }
 

@@ -18,8 +18,6 @@ package final class QueueService: Sendable {
         /// Seconds that a message can be hidden, from its receive on.
         package static let visibilitySeconds = 43_200
         package static let pageQueues = 1000
-        /// Messages in flight of one queue.
-        package static let inFlight = 120_000
     }
 
     /// What clients can call.

@@ -223,7 +223,7 @@ struct AddQueuePermissionInput: OperationInput {
         }
         guard actions.count <= 7 else {
             throw AWSError(
-                "OverLimit", status: 403, "\(actions.count) Actions were found, maximum allowed is 7.",
+                "OverLimit", "\(actions.count) Actions were found, maximum allowed is 7.",
                 headers: [WireHeader("x-amzn-query-error", "OverLimit;Sender")])
         }
     }

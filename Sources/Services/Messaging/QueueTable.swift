@@ -46,7 +46,7 @@ final class QueueTable: Sendable {
     }
 
     static func open(_ catalog: Catalog, secret: RootSecret) async throws(AWSError) -> QueueTable {
-        let content = try await catalog.read { snapshot throws(AWSError) in
+        let (content, orphans) = try await catalog.read { snapshot throws(AWSError) in
             var content = Content()
             for document in try snapshot.scan(prefix: QueueRecord.allKeys) {
                 let queue: QueueRecord = try CatalogJSON.decode(document) { .queueFault($0) }
@@ -57,11 +57,17 @@ final class QueueTable: Sendable {
                 states[document.key] = document.value
             }
             var after: CatalogKey?
+            var orphans: [CatalogKey] = []
             while true {
-                let page = try snapshot.scan(prefix: QueueMessage.allKeys, after: after, limit: 1000)
+                let page = try snapshot.scan(prefix: QueueMessage.allKeys, after: after, limit: 100)
                 for document in page {
                     guard let (queue, number) = QueueMessage.place(document.key) else { continue }
                     content.numberLast = max(content.numberLast, number)
+                    // A crash may leave messages of a queue that was being deleted.
+                    guard content.lines[queue] != nil else {
+                        orphans += [document.key, QueueMessage.stateKey(queue, number)]
+                        continue
+                    }
                     let message = try QueueMessage(document.value, queue, number, secret: secret)
                     var line = QueueLine.Message(number: number, sent: message.sent, visible: message.visible)
                     if let state = states[QueueMessage.stateKey(queue, number)] { try line.take(state: state) }
@@ -70,7 +76,12 @@ final class QueueTable: Sendable {
                 guard let last = page.last?.key else { break }
                 after = last
             }
-            return content
+            return (content, orphans)
+        }
+        if !orphans.isEmpty {
+            try await catalog.write { transaction throws(AWSError) in
+                for key in orphans { try transaction.delete(key) }
+            }
         }
         return QueueTable(catalog, content)
     }
@@ -116,18 +127,18 @@ final class QueueTable: Sendable {
         }
     }
 
-    /// Removes a queue; its messages go in the same transaction.
-    func remove(_ queue: QueueRecord) async throws(AWSError) {
-        try await turn.run { [self] () async throws(AWSError) in
+    /// Removes a queue.
+    ///
+    /// - Returns: the numbers of its messages, whose documents are still there.
+    func remove(_ queue: QueueRecord) async throws(AWSError) -> [UInt64] {
+        try await turn.run { [self] () async throws(AWSError) -> [UInt64] in
             try await catalog.write { transaction throws(AWSError) in
-                try transaction.delete(QueueRecord.key(queue.place))
-                for prefix in ["queue-message", "queue-message-state"] {
-                    for document in try transaction.scan(prefix: .prefix(prefix, queue.id)) {
-                        try transaction.delete(document.key)
-                    }
-                }
+                _ = try transaction.delete(QueueRecord.key(queue.place))
             }
-            content.withLock { $0.drop(queue) }
+            return content.withLock { content in
+                defer { content.drop(queue) }
+                return content.lines[queue.id].map { $0.messages.keys.sorted() } ?? []
+            }
         }
     }
 }
