@@ -81,6 +81,7 @@ let package = Package(
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
         service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
+        service("Messaging", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras, log]),
         // Level 3.
         service("Objects", ["AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
@@ -88,7 +89,7 @@ let package = Package(
             "Trails",
             [
                 "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "AWSClient", "Keys",
-                "Objects",
+                "Messaging", "Objects",
                 "Policies", crypto, cryptoExtras, log,
             ]),
         // Level 5.
@@ -96,7 +97,7 @@ let package = Package(
             "Server",
             [
                 "EventRecord", "Policies", "AWSWire", "AWSClient", "LogFiles", "EventJournal", "Storage", "Capture",
-                "EventHistory", "Identity", "Keys", "Objects", "Trails", log, crypto,
+                "EventHistory", "Identity", "Keys", "Messaging", "Objects", "Trails", log, crypto,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -156,6 +157,7 @@ let package = Package(
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity", crypto]),
         tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
+        tests("MessagingTests", ["AWSWire", "Messaging", "Storage", log]),
         tests("ObjectsTests", ["Objects", "AWSWire", "Keys", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal", "CCRC32C"]),

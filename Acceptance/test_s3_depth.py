@@ -84,7 +84,7 @@ def test_sets_of_configurations_are_empty(s3, bucket):
         "LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": ""}})
 
 
-def test_notifications_are_refused_without_destinations_and_cleared(server, s3, bucket):
+def test_notifications_are_refused_for_destinations_that_are_not_there_and_cleared(server, s3, bucket):
     for kind, arn in (("Topic", "sns:us-east-1:111122223333:t"), ("Queue", "sqs:us-east-1:111122223333:q"),
                       ("LambdaFunction", "lambda:us-east-1:111122223333:function:f")):
         name = kind + "Configurations"

@@ -365,7 +365,8 @@ package final class DigestChore: Sendable {
                 try transaction.get(TrailKeys.plan(trail.id)) == nil,
                 try transaction.scan(prefix: TrailKeys.chains(trail.id), limit: 1).isEmpty,
                 try transaction.scan(prefix: TrailKeys.digestPlans(trail.id), limit: 1).isEmpty,
-                try transaction.scan(prefix: TrailKeys.files(trail.id), limit: 1).isEmpty
+                try transaction.scan(prefix: TrailKeys.files(trail.id), limit: 1).isEmpty,
+                try transaction.scan(prefix: TrailKeys.notices(trail.id), limit: 1).isEmpty
             else { return }
             try transaction.delete(TrailKeys.progress(trail.id))
             try transaction.delete(TrailKeys.leaving(trail.id))

@@ -90,8 +90,10 @@ final class TrailPath {
         digestLimits.retryFirst = 1
         digestLimits.retryMost = 1
         let door = bucket.door(death)
+        let topic = TrailTopic { _ throws(AWSError) in throw AWSError("NotFound", status: 404, "none") }
         let delivery = Delivery(
-            catalog: catalog, journal: journal, bucket: door, clock: clock, limits: limits, logger: logger)
+            catalog: catalog, journal: journal, bucket: door, topic: topic, clock: clock, limits: limits,
+            logger: logger)
         let digests = DigestChore(
             catalog: catalog, bucket: door, signingKeys: keys, clock: clock, interval: 3_600_000,
             limits: digestLimits, logger: logger)
@@ -99,7 +101,7 @@ final class TrailPath {
             catalog: catalog, journal: journal, bucket: door,
             kms: TrailKMS(
                 find: { _, _, _ throws(AWSError) in throw AWSError("KmsKeyNotFoundException", "none") },
-                allows: { _ throws(AWSError) in false }), search: { _ in throw CancellationError() },
+                allows: { _ throws(AWSError) in false }), topic: topic, search: { _ in throw CancellationError() },
             signingKeys: keys, delivery: delivery, digests: digests, clock: { time.now },
             randomBytes: { count in
                 [UInt8](repeating: 7, count: count)
