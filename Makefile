@@ -68,7 +68,7 @@ fuzz: setup ## Feeds a million inputs to each parser, under the address sanitize
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p build/fuzz/corpus/$$target; \
 		echo "fuzz: $$target"; \
-		ASAN_OPTIONS=detect_leaks=0 build/fuzz/release/cairn-fuzz $$target build/fuzz/corpus/$$target Tests/Fuzz/Corpus/$$target \
+		SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 build/fuzz/release/cairn-fuzz $$target build/fuzz/corpus/$$target Tests/Fuzz/Corpus/$$target \
 			-runs=$(FUZZ_RUNS) -max_len=$$([ $$target = chunked ] && echo 20000 || echo 4096) -timeout=30 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ \
 			-print_final_stats=1 2>&1 | grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD|pulse)'; \
 	done

@@ -65,8 +65,6 @@ enum HistoryFiles {
         guard synced == 0 else { throw failure("cannot flush the folder", directory, synced) }
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
-
     /// The whole of a file.
     static func content(_ path: String) throws(HistoryError) -> [UInt8] {
         let file = try HistoryFile(path)

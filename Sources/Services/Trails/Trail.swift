@@ -121,6 +121,8 @@ struct TrailProgress: Sendable, Equatable, Codable {
     /// Delivery and digest times by region, milliseconds since 1970.
     var latestDelivery: [String: Int64] = [:]
     var latestDigest: [String: Int64] = [:]
+    /// By region the end of the last digest, seconds since 1970: no later one may have its name. Nil in older documents.
+    var lastDigestEnd: [String: Int64]?
     var latestAttempt: Int64?
     var latestSuccess: Int64?
     var deliveryError: String?

@@ -18,7 +18,11 @@ extension FuzzTarget {
             segments: [segment], groups: [], next: segment.next, sealedThrough: segment.next)
         let cancellation = HistoryCancellation()
         let cutoffs = HistoryRetention([.init(days: 400)]).cutoffs(ForgedSegment.owner, now: 1_800_000_000)
-        for (index, filter) in ForgedSegment.filters.enumerated() {
+        // What is done with it, by a sum over the input: all of it each time would take too long.
+        let choice = input.reduce(0) { $0 &+ Int($1) }
+        if choice % 8 == 0 { return change(segment, cache) }
+        for (index, filter) in ForgedSegment.filters.enumerated()
+        where index == choice / 8 % ForgedSegment.filters.count {
             let query = HistoryQuery(
                 ownerAccount: ForgedSegment.owner, filter: filter, order: index % 2 == 0 ? .newestFirst : .oldestFirst,
                 limit: 20)
@@ -36,23 +40,29 @@ extension FuzzTarget {
                 }
             }
         }
-        for grouping in ForgedSegment.groupings {
+        if choice % 2 == 0 {
+            let grouping = ForgedSegment.groupings[choice / 8 % ForgedSegment.groupings.count]
             let scan = HistoryScan(
                 snapshot: snapshot, query: HistoryQuery(ownerAccount: ForgedSegment.owner, filter: .all, limit: 1),
                 cutoffs: [], grouping: grouping, cache: cache, cancellation: cancellation, progress: { _ in })
             _ = try? scan.tally()
         }
-        _ = try? HistoryKnown(snapshot: snapshot, cache: cache, ownerAccount: nil).among(["id-3", "none"])
-        _ = try? segment.verify()
+        if choice % 8 == 1 {
+            _ = try? HistoryKnown(snapshot: snapshot, cache: cache, ownerAccount: nil).among(["id-3", "none"])
+            _ = try? segment.verify()
+        }
+    }
+
+    /// What maintenance does.
+    private static func change(_ segment: HistorySegment, _ cache: HistoryCache) {
         var limits = HistoryLimits()
         limits.segmentEventsMax = 64
         limits.retention = HistoryRetention([.init(days: 400)])
-        let maintenance = HistoryMaintenance(segments: [segment], limits: limits, now: 1_800_000_000, cache: cache)
+        let maintenance = HistoryMaintenance(segments: [segment], limits: limits, now: 1_830_000_000, cache: cache)
         _ = try? maintenance.next()
-        if segment.events <= 1000 { _ = try? maintenance.kept(of: segment, keys: { 9 }) }
-        if segment.events <= 1000 {
-            try? SegmentMerge([segment, segment]).write(to: ForgedSegment.scratch, ForgedSegment.device, level: 1)
-        }
+        guard segment.events <= 1000 else { return }
+        _ = try? maintenance.kept(of: segment, keys: { 9 })
+        try? SegmentMerge([segment, segment]).write(to: ForgedSegment.scratch, ForgedSegment.device, level: 1)
     }
 }
 

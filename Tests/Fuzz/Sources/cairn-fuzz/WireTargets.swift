@@ -16,9 +16,10 @@ extension FuzzTarget {
             WireHeader("host", "h"), WireHeader("x-amz-date", "20260501T120000Z"),
             WireHeader("x-amz-decoded-content-length", "\(length)"),
             WireHeader("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"),
-            WireHeader("authorization", authorization),
         ]
         let algorithms = ObjectChecksum.Algorithm.allCases
+        let signed = "host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length"
+        headers.append(WireHeader("authorization", authorization(signed + (input[2] == 0 ? "" : ";x-amz-trailer"))))
         if input[2] != 0 {
             headers.append(WireHeader("x-amz-trailer", algorithms[Int(input[2]) % algorithms.count].headerName))
         }
@@ -48,9 +49,10 @@ extension FuzzTarget {
         }
     }
 
-    private static let authorization =
-        "AWS4-HMAC-SHA256 Credential=AKID/20260501/us-east-1/s3/aws4_request, "
-        + "SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=" + String(repeating: "0", count: 64)
+    private static func authorization(_ signedHeaders: String) -> String {
+        "AWS4-HMAC-SHA256 Credential=AKID/20260501/us-east-1/s3/aws4_request, SignedHeaders=\(signedHeaders), Signature="
+            + String(repeating: "0", count: 64)
+    }
 
     /// The head of a request, as lines: method and target, then headers. Its signature is read from header or query, its canonical
     /// form made, and the signature verified for each family.
