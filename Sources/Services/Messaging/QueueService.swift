@@ -144,7 +144,10 @@ package final class QueueService: Sendable {
 
     /// The policy of the queue that a resource is; nil where there is none.
     package func policy(of resource: ResourceReference) -> PolicyDocument? {
-        guard let place = MessagingName(.queue, arn: resource.arn) else { return nil }
+        // Most resources are none of ours.
+        guard resource.arn.hasPrefix("arn:aws:sqs:"), let place = MessagingName(.queue, arn: resource.arn) else {
+            return nil
+        }
         return table.read { content in content.queues[place].flatMap { content.policies[$0.id] } }
     }
 

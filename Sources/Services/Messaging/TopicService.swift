@@ -133,7 +133,10 @@ package final class TopicService: Sendable {
 
     /// The policy of the topic that a resource is; nil where there is none.
     package func policy(of resource: ResourceReference) -> PolicyDocument? {
-        guard let place = MessagingName(.topic, arn: resource.arn) else { return nil }
+        // Most resources are none of ours.
+        guard resource.arn.hasPrefix("arn:aws:sns:"), let place = MessagingName(.topic, arn: resource.arn) else {
+            return nil
+        }
         return table.read { $0.policies[place] }
     }
 
