@@ -331,6 +331,13 @@ def test_policies_decide_who_may(server, sns, topic):
             "Condition": {"StringEquals": {"sns:Protocol": "https"}}}}))
     fails("AuthorizationError", nobody.subscribe, TopicArn=topic, Protocol="http", Endpoint="http://127.0.0.1:1/")
     nobody.subscribe(TopicArn=topic, Protocol="https", Endpoint="https://127.0.0.1:1/")
+    iam.put_user_policy(UserName="sns-nobody", PolicyName="p", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Action": "sns:GetTopicAttributes", "Resource": "*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/team": "audit"}}}}))
+    fails("AuthorizationError", nobody.get_topic_attributes, TopicArn=topic)
+    sns.tag_resource(ResourceArn=topic, Tags=[{"Key": "team", "Value": "audit"}])
+    nobody.get_topic_attributes(TopicArn=topic)
 
 
 def test_an_https_endpoint_is_believed_by_its_certificate(make_server, tls_endpoint):

@@ -253,6 +253,19 @@ def test_policies_decide_who_may(server, sqs, queue):
     fails("AccessDenied", reader.create_queue, QueueName="x")
 
 
+def test_tags_decide_who_may(server, sqs, queue):
+    tagged = user(server, "sqs-tagged", {
+        "Effect": "Allow", "Action": "sqs:*", "Resource": "*", "Condition": {"StringEquals": {"aws:ResourceTag/team": "audit"}}}, {
+        "Effect": "Allow", "Action": "sqs:CreateQueue", "Resource": "*",
+        "Condition": {"StringEquals": {"aws:RequestTag/team": "audit"}, "ForAllValues:StringEquals": {"aws:TagKeys": "team"}}})
+    fails("AccessDenied", tagged.send_message, QueueUrl=queue, MessageBody="x")
+    sqs.tag_queue(QueueUrl=queue, Tags={"team": "audit"})
+    tagged.send_message(QueueUrl=queue, MessageBody="x")
+    fails("AccessDenied", tagged.create_queue, QueueName="tagged")
+    fails("AccessDenied", tagged.create_queue, QueueName="tagged", tags={"team": "audit", "more": "x"})
+    tagged.delete_queue(QueueUrl=tagged.create_queue(QueueName="tagged", tags={"team": "audit"})["QueueUrl"])
+
+
 def test_another_account_needs_both_policies(server, sqs, queue):
     organizations = server.client("organizations")
     try:
