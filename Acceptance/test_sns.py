@@ -6,6 +6,7 @@ policies, what survives a kill, and the events of all that.
 import base64
 import http.server
 import json
+import ssl
 import subprocess
 import threading
 import urllib.request
@@ -80,9 +81,7 @@ def is_signature_valid(message, folder):
         capture_output=True).returncode == 0
 
 
-@pytest.fixture()
-def endpoint():
-    """An HTTP endpoint that keeps what it is sent, and answers the statuses that it is told to."""
+def start_endpoint():
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -97,8 +96,32 @@ def endpoint():
     host = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     host.received, host.statuses = [], []
     host.url = f"http://127.0.0.1:{host.server_port}/inbox"
-    thread = threading.Thread(target=host.serve_forever, daemon=True)
-    thread.start()
+    return host
+
+
+@pytest.fixture()
+def endpoint():
+    """An HTTP endpoint that keeps what it is sent, and answers the statuses that it is told to."""
+    host = start_endpoint()
+    threading.Thread(target=host.serve_forever, daemon=True).start()
+    yield host
+    host.shutdown()
+    host.server_close()
+
+
+@pytest.fixture()
+def tls_endpoint(tmp_path):
+    """The same over TLS, with a certificate of its own."""
+    host = start_endpoint()
+    key, host.certificate = tmp_path / "tls-key.pem", tmp_path / "tls.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", host.certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(host.certificate, key)
+    host.socket = context.wrap_socket(host.socket, server_side=True)
+    host.url = f"https://localhost:{host.server_port}/inbox"
+    threading.Thread(target=host.serve_forever, daemon=True).start()
     yield host
     host.shutdown()
     host.server_close()
@@ -308,6 +331,22 @@ def test_policies_decide_who_may(server, sns, topic):
             "Condition": {"StringEquals": {"sns:Protocol": "https"}}}}))
     fails("AuthorizationError", nobody.subscribe, TopicArn=topic, Protocol="http", Endpoint="http://127.0.0.1:1/")
     nobody.subscribe(TopicArn=topic, Protocol="https", Endpoint="https://127.0.0.1:1/")
+    iam.put_user_policy(UserName="sns-nobody", PolicyName="p", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Action": "sns:GetTopicAttributes", "Resource": "*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/team": "audit"}}}}))
+    fails("AuthorizationError", nobody.get_topic_attributes, TopicArn=topic)
+    sns.tag_resource(ResourceArn=topic, Tags=[{"Key": "team", "Value": "audit"}])
+    nobody.get_topic_attributes(TopicArn=topic)
+
+
+def test_an_https_endpoint_is_believed_by_its_certificate(make_server, tls_endpoint):
+    server = make_server(trusted_ca=tls_endpoint.certificate)
+    sns = server.client("sns")
+    topic = sns.create_topic(Name="tls")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="https", Endpoint=tls_endpoint.url)
+    message = json.loads(wait_until(lambda: tls_endpoint.received and tls_endpoint.received[0])[1])
+    assert sns.confirm_subscription(TopicArn=topic, Token=message["Token"])["SubscriptionArn"].startswith(topic)
 
 
 def test_the_aws_cli_publishes(server, sns, sqs, topic):

@@ -21,7 +21,11 @@ package final class QueueService: Sendable {
     }
 
     /// What clients can call.
-    package static let operations: [Operation<QueueService>] = managing + sharing + messaging
+    package static let operations: [Operation<QueueService>] = (managing + sharing + messaging).map { declared in
+        var operation = declared
+        operation.conditions = tagConditions
+        return operation
+    }
 
     private static let managing: [Operation<QueueService>] = [
         Operation(
@@ -144,7 +148,10 @@ package final class QueueService: Sendable {
 
     /// The policy of the queue that a resource is; nil where there is none.
     package func policy(of resource: ResourceReference) -> StoredPolicy? {
-        guard let place = MessagingName(.queue, arn: resource.arn) else { return nil }
+        // Most resources are none of ours.
+        guard resource.arn.hasPrefix("arn:aws:sqs:"), let place = MessagingName(.queue, arn: resource.arn) else {
+            return nil
+        }
         return table.read { content in content.queues[place].flatMap { content.policies[$0.id] } }
     }
 
@@ -161,6 +168,19 @@ package final class QueueService: Sendable {
         guard let name = request.parameters["QueueName"]?.asString else { return [] }
         let owner = request.parameters["QueueOwnerAWSAccountId"]?.asString ?? call.accountID
         return [MessagingName(.queue, region: call.region, account: owner, name: name).reference]
+    }
+
+    /// The tags that a request brings and those that its queue has, as policies see them.
+    private static let tagConditions: Operation<QueueService>.Conditions = { service, request, call in
+        let given = (request.parameters["tags"] ?? request.parameters["Tags"])?.asStructure?.members ?? []
+        var keys = given.map { ConditionKey("aws:RequestTag/\($0.name)", $0.value.asString ?? "") }
+        let names = given.map(\.name) + (request.parameters["TagKeys"]?.asList ?? []).compactMap(\.asString)
+        if !names.isEmpty { keys.append(ConditionKey("aws:TagKeys", set: names)) }
+        if let url = request.parameters["QueueUrl"]?.asString, let place = place(url: url, call) {
+            let tags: [String: String] = service.table.read { $0.queues[place]?.tags ?? [:] }
+            for tag in tags { keys.append(ConditionKey("aws:ResourceTag/\(tag.key)", tag.value)) }
+        }
+        return keys
     }
 
     /// The queue that a URL names by its last two components, whatever host clients reach this server by.

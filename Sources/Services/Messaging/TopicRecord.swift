@@ -77,6 +77,11 @@ struct TopicRecord: Sendable, Equatable, Codable {
                 throw .invalidTopicParameter(
                     "DeliveryPolicy Reason: only the default retry policy is offered here; see EffectiveDeliveryPolicy")
             }
+        case _ where name.hasSuffix("SuccessFeedbackSampleRate") || name.hasSuffix("FeedbackRoleArn"):
+            // The status of deliveries goes to CloudWatch Logs at AWS; nothing of it is what there is here.
+            guard value.isEmpty || value == "0" else {
+                throw .invalidTopicParameter("\(name) Reason: delivery status logging is not offered here")
+            }
         default: throw .invalidTopicParameter("AttributeName")
         }
     }

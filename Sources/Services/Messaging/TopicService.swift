@@ -48,7 +48,7 @@ package final class TopicService: Sendable {
             "ListTagsForResource", .read, on: tagged, recorded: TopicRecording.parameters,
             perform: TopicService.listTagsForResource),
         Operation(
-            "Subscribe", .write, on: topic, conditions: subscribing, recorded: TopicRecording.parameters,
+            "Subscribe", .write, on: topic, recorded: TopicRecording.parameters,
             perform: TopicService.subscribe),
         // Whoever has the token can confirm; whoever has the link in a message can end the subscription.
         Operation(
@@ -73,7 +73,11 @@ package final class TopicService: Sendable {
         Operation(
             "PublishBatch", .write, data("Publish"), on: target, recorded: TopicRecording.parameters,
             perform: TopicService.publishBatch),
-    ]
+    ].map { declared in
+        var operation = declared
+        operation.conditions = conditions
+        return operation
+    }
 
     private static let silent = OperationTraits(recordsAnswer: false)
     private static func data(_ action: String? = nil) -> OperationTraits {
@@ -133,7 +137,10 @@ package final class TopicService: Sendable {
 
     /// The policy of the topic that a resource is; nil where there is none.
     package func policy(of resource: ResourceReference) -> StoredPolicy? {
-        guard let place = MessagingName(.topic, arn: resource.arn) else { return nil }
+        // Most resources are none of ours.
+        guard resource.arn.hasPrefix("arn:aws:sns:"), let place = MessagingName(.topic, arn: resource.arn) else {
+            return nil
+        }
         return table.read { $0.policies[place] }
     }
 
@@ -168,10 +175,24 @@ package final class TopicService: Sendable {
         return [ResourceReference(type: "AWS::SNS::Subscription", arn: arn, accountID: owner)]
     }
 
-    private static let subscribing: Operation<TopicService>.Conditions = { _, request, _ in
+    /// Where a subscription goes, the tags that a request brings, and those that its topic has, as policies see them.
+    private static let conditions: Operation<TopicService>.Conditions = { service, request, call in
         var keys: [ConditionKey] = []
         if let word = request.parameters["Protocol"]?.asString { keys.append(ConditionKey("sns:Protocol", word)) }
         if let text = request.parameters["Endpoint"]?.asString { keys.append(ConditionKey("sns:Endpoint", text)) }
+        var names = (request.parameters["TagKeys"]?.asList ?? []).compactMap(\.asString)
+        for tag in request.parameters["Tags"]?.asList ?? [] {
+            guard let key = tag.asStructure?["Key"]?.asString else { continue }
+            names.append(key)
+            keys.append(ConditionKey("aws:RequestTag/\(key)", tag.asStructure?["Value"]?.asString ?? ""))
+        }
+        if !names.isEmpty { keys.append(ConditionKey("aws:TagKeys", set: names)) }
+        let arn = ["TopicArn", "TargetArn", "ResourceArn"].lazy.compactMap { request.parameters[$0]?.asString }.first
+        if let place = arn.flatMap({ MessagingName(.topic, arn: $0) }) {
+            for tag in service.table.read({ $0.topics[place]?.tags }) ?? [] {
+                keys.append(ConditionKey("aws:ResourceTag/\(tag.key)", tag.value))
+            }
+        }
         return keys
     }
 
