@@ -64,10 +64,9 @@ let package = Package(
         .target(name: "CBlockCipher", path: "Sources/CLibraries/CBlockCipher"),
         .target(name: "CCRC32C", path: "Sources/CLibraries/CCRC32C"),
         .target(name: "CDurableWrite", path: "Sources/CLibraries/CDurableWrite"),
-        .target(name: "CFoldedCRC", path: "Sources/CLibraries/CFoldedCRC"),
         room("EventRecord"),
         room("Policies"),
-        room("AWSWire", ["CCRC32C", "CFoldedCRC", crypto, log, nioCore]),
+        room("AWSWire", ["CCRC32C", crypto, log, nioCore]),
         room("LogFiles", ["CDeflate", crypto, cryptoExtras]),
         room("EventJournal", ["CCRC32C", "CDurableWrite"]),
         // Level 1.

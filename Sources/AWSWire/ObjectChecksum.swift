@@ -7,11 +7,10 @@
 //   crc64nvme  8 bytes, polynomial 0xAD93D23594C93659 (NVM Express), likewise
 //   sha1       20 bytes, sha256 32 bytes
 //
-// The CRCs are the processor's work where it can: CRC-32C by its own instruction, the others by folding (CFoldedCRC). What is
+// The CRCs are the processor's work where it can: CRC-32C by its own instruction, the others by folding (cfoldedcrc.h). What is
 // left goes eight bytes at a time through eight tables ("slicing by 8", Kounavis and Berry, 2005).
 
 internal import CCRC32C
-internal import CFoldedCRC
 internal import Crypto
 
 /// An object's checksum, computed as its bytes flow.
