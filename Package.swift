@@ -61,6 +61,7 @@ let package = Package(
             name: "CDeflate", path: "Sources/CLibraries/CDeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "CBlockCipher", path: "Sources/CLibraries/CBlockCipher"),
         .target(name: "CCRC32C", path: "Sources/CLibraries/CCRC32C"),
         .target(name: "CDurableWrite", path: "Sources/CLibraries/CDurableWrite"),
         room("EventRecord"),
@@ -75,12 +76,17 @@ let package = Package(
                 "AWSWire", crypto, nioCore, nioHTTP1, nioPosix, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]),
-        room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
+        room(
+            "Storage",
+            [
+                "AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
-        service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
+        service("Keys", ["CBlockCipher", "AWSWire", "Policies", "Storage", crypto]),
         service("Messaging", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras, log]),
         // Level 3.
         service("Objects", ["AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
