@@ -63,6 +63,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CCRC32C", path: "Sources/CLibraries/CCRC32C"),
         .target(name: "CDurableWrite", path: "Sources/CLibraries/CDurableWrite"),
+        .target(name: "CMemory", path: "Sources/CLibraries/CMemory"),
         room("EventRecord"),
         room("Policies"),
         room("AWSWire", ["CCRC32C", crypto, log, nioCore]),
@@ -78,7 +79,7 @@ let package = Package(
         room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
         room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
-        room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
+        room("EventHistory", ["EventRecord", "EventJournal", "CMemory", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
         service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
         // Level 3.
