@@ -64,6 +64,7 @@ let package = Package(
         .target(name: "CBlockCipher", path: "Sources/CLibraries/CBlockCipher"),
         .target(name: "CCRC32C", path: "Sources/CLibraries/CCRC32C"),
         .target(name: "CDurableWrite", path: "Sources/CLibraries/CDurableWrite"),
+        .target(name: "CMemory", path: "Sources/CLibraries/CMemory"),
         room("EventRecord"),
         room("Policies"),
         room("AWSWire", ["CCRC32C", crypto, log, nioCore]),
@@ -84,7 +85,7 @@ let package = Package(
             ]),
         room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
-        room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
+        room("EventHistory", ["EventRecord", "EventJournal", "CMemory", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
         service("Keys", ["CBlockCipher", "AWSWire", "Policies", "Storage", crypto]),
         service("Messaging", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras, log]),

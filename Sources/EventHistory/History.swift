@@ -2,6 +2,7 @@
 
 package import EventJournal
 package import EventRecord
+internal import CMemory
 internal import Dispatch
 internal import Synchronization
 
@@ -61,6 +62,8 @@ package final class History: Sendable {
         directory: String, journal: Journal, limits: HistoryLimits, device: HistoryDevice,
         clock: @escaping @Sendable () -> Int64
     ) throws(HistoryError) -> History {
+        // Groups and merges take many MiB at a time, on several threads, and need them no more.
+        cmemory_give_back_from(limits.givenBackBytesMin)
         let opened = try HistoryStore.open(directory)
         let end = opened.manifest.next
         guard journal.firstNumber <= end else {

@@ -28,6 +28,9 @@ package struct HistoryLimits: Sendable {
     package var retention = HistoryRetention()
     /// Bytes read from the journal at a time.
     package var journalReadBytes = 1 << 20
+    /// Freed memory goes back to the system at once where it was taken in pieces of so many bytes or more; for the whole
+    /// process, since that is how it is set.
+    package var givenBackBytesMin = 512 << 10
     /// Events on a page.
     package var pageEventsMax = 10_000
 

@@ -11,7 +11,7 @@ struct RecentBlocksTests {
 
     private func limits(_ bytes: Int) -> JournalLimits {
         var limits = TestJournal.limits
-        limits.segmentBytes = 4 << 20
+        limits.segmentBytes = 1 << 20
         limits.recentBytesMax = bytes
         return limits
     }
@@ -33,17 +33,17 @@ struct RecentBlocksTests {
         var random = SeededRandom(seed)
         let journal = try TestJournal.open(disk, limits: limits(bytes))
         var written: [[UInt8]] = []
-        for _ in 0..<40 {
+        for _ in 0..<24 {
             let large = Int.random(in: 0..<8, using: &random) == 0
             let batch = (0..<Int.random(in: 1...5, using: &random)).map { _ in
                 TestJournal.entry(
-                    written.count, bytes: Int.random(in: 10...(large ? 300_000 : 3000), using: &random))
+                    written.count, bytes: large ? 130_000 : Int.random(in: 10...3000, using: &random))
             }
             _ = try await journal.append(batch)
             written += batch
         }
         for from in 0..<written.count {
-            let batch = try journal.read(from: UInt64(from), bytesMax: Int.random(in: 1...200_000, using: &random))
+            let batch = try journal.read(from: UInt64(from), bytesMax: Int.random(in: 1...20_000, using: &random))
             let end = Int(batch.next)
             #expect(end > from)
             #expect(batch.entries.map { Array($0) } == Array(written[from..<end]))
