@@ -441,8 +441,14 @@ package final class History: Sendable {
             directory: directory, device: device, level: limits.compressionLevel, manifest: manifest.withLock { $0 })
         let change = try store.write(made, inPlaceOf: old) { keys.wrappingAdd(1, ordering: .relaxed).newValue }
         manifest.withLock { $0 = change.manifest }
-        state.withLock { show(change.segments, &$0) }
+        let before = state.withLock { state in
+            let before = state.snapshot.segments
+            show(change.segments, &state)
+            return before
+        }
         store.removeReplaced(by: change)
+        // Else their files would stay open, and on the disk, as long as something of them is kept.
+        if let old { for segment in before[old] { cache.forget(owner: segment.key) } }
     }
 
     // MARK: Queues
