@@ -24,6 +24,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -416,6 +417,14 @@ class CairnServer:
         """What every process on this data folder printed."""
         return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
 
+    # -- the catalog --------------------------------------------------------------------------------------------------
+
+    def catalog_keys(self, first: str) -> list[str]:
+        """The keys of the documents whose key begins with this part, as text (the parts are separated by NUL)."""
+        with sqlite3.connect(f"file:{self.data / 'catalog.sqlite'}?mode=ro", uri=True) as catalog:
+            rows = catalog.execute("SELECT key FROM document").fetchall()
+        return [text for (key,) in rows if (text := bytes(key).decode("utf-8", "replace")).startswith(first)]
+
     # -- event history ----------------------------------------------------------------------------------------------
 
     def lookup(self, region: str | None = None, start=None, end=None, category: str | None = None,
@@ -464,6 +473,14 @@ class CairnServer:
         records = self.events(
             region=region, at_least=1, where=lambda record: record.get("requestID") == request_id, **attribute)
         assert len(records) == 1, f"{len(records)} events have the request id {request_id}"
+        return records[0]
+
+    def data_event_of(self, answer) -> dict:
+        """The one event of a call on data, which LookupEvents does not show, by its request id."""
+        question = f"requestID = '{request_id_of(answer)}'"
+        records = wait_until(lambda: [
+            json.loads(line) for line in self.cairn("lookup", "--json", "--filter", question).stdout.splitlines()])
+        assert len(records) == 1, records
         return records[0]
 
     # -- buckets, trails and what is delivered ------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def test_the_errors_of_a_call(server):
     assert code(channelArn="arn:aws:nonsense") == "InvalidChannelARN"
     assert code(channelArn=arn.split("channel/")[0] + "channel/" + GONE) == "ChannelNotFound"
     other = arn.replace(server.account_id, "999999999999")
-    assert code(channelArn=other) == "ChannelInsufficientPermission"
+    assert code(channelArn=other) == "AccessDeniedException"
     assert code(auditEvents=[{"id": "x", "eventData": '{"eventVersion":"1.11"}'}]) == "ChannelUnsupportedSchema"
     done = server.aws(
         "cloudtrail-data", "put-audit-events", "--channel-arn", "arn:aws:nonsense", "--audit-events", json.dumps([one]),

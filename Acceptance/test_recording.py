@@ -336,11 +336,18 @@ def test_an_unknown_key_is_recorded_as_unknown(make_server):
     assert record["recipientAccountId"] == server.account_id
 
 
-def test_a_call_without_a_signature_is_recorded_as_unknown(make_server):
+def test_a_call_without_a_signature_is_recorded_as_unknown_and_at_s3_as_anonymous(make_server):
     server = make_server()
+    answer = server.http("POST", "/", {"X-Amz-Target": "CloudTrail_20131101.ListTrails"}, b"{}")
+    assert (answer.status, answer.code) == (400, "MissingAuthenticationTokenException"), answer
+    assert server.events(where=unknown, at_least=1, timeout=90)[0]["eventName"] == "ListTrails"
+    answer = server.http("PUT", "/open-bucket", {"Authorization": "AWS4-HMAC-SHA256 nonsense"})
+    assert (answer.status, answer.code) == (400, "AuthorizationHeaderMalformed"), answer
+    assert server.events(where=unknown, at_least=2, timeout=90)[0]["eventName"] == "CreateBucket"
     answer = server.http("PUT", "/open-bucket")
     assert (answer.status, answer.code) == (403, "AccessDenied"), answer
-    record = server.events(where=unknown, at_least=1, timeout=90)[0]
+    anonymous = {"type": "AWSAccount", "principalId": "", "accountId": "anonymous"}
+    record = server.events(where=lambda record: record["userIdentity"] == anonymous, at_least=1, timeout=90)[0]
     assert record["eventName"] == "CreateBucket"
     assert record["errorCode"] == "AccessDenied"
     assert server.client("s3").list_buckets()["Buckets"] == []

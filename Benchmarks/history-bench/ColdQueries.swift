@@ -20,11 +20,11 @@ enum ColdQueries {
                 dropFromMemory(folder + "/history")
                 let asked = HistoryQuery(
                     ownerAccount: EventGenerator.account, filter: try FilterLanguage.parse(text, now: 0), limit: 50)
-                let (started, cpuBefore, bytesBefore) = (ContinuousClock.now, Cost.cpuSeconds(), bytesRead())
+                let (started, cpuBefore, bytesBefore) = (ContinuousClock.now, Cost.now.cpu, bytesRead())
                 found = try await history.search(asked).events.count
                 let elapsed = started.duration(to: .now).components
                 wall.append(Double(elapsed.seconds) * 1000 + Double(elapsed.attoseconds) / 1e15)
-                cpu.append((Cost.cpuSeconds() - cpuBefore) * 1000)
+                cpu.append((Cost.now.cpu - cpuBefore) * 1000)
                 bytes.append(bytesRead() - bytesBefore)
                 await history.close()
             }

@@ -23,6 +23,8 @@ package struct CallRecord: Sendable {
     package var serviceEventDetails: WireValue?
     /// The event's type, where it is not AwsApiCall.
     package var eventType: String?
+    /// Whether nobody signed, where that is allowed to be: S3 takes such calls and lets the bucket's policy decide.
+    package var isAnonymous = false
 
     package init(
         call: Call, eventSource: String, eventName: String, isReadOnly: Bool, category: OperationTraits.Category,

@@ -295,6 +295,9 @@ extension Recorder {
         case .service(let principal):
             let account = record.serviceEventDetails == nil ? nil : record.call.accountID
             return EventIdentity(type: "AWSService", accountID: account, invokedBy: principal)
+        case .unknown where record.isAnonymous:
+            // As S3 records whoever did not sign.
+            return EventIdentity(type: "AWSAccount", principalID: "", accountID: "anonymous")
         case .unknown:
             return EventIdentity(
                 type: "Unknown", accountID: record.call.accountID,

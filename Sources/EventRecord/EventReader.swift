@@ -70,15 +70,14 @@ package enum EventReader {
         }
     }
 
-    /// Scans the record with which a longer text begins.
+    /// Scans the record that the bytes begin with, whatever comes behind it.
     ///
-    /// - Returns: the record's length.
-    /// - Throws: as `scan` does; what follows the record is not looked at.
-    package static func scanFirst(
-        of text: UnsafeRawBufferPointer, into fields: inout EventFields
-    ) throws(EventError) -> Int {
-        var cursor = JSONCursor(text, end: min(text.count, recordBytesMax))
-        try scan(&cursor, into: &fields)
+    /// - Returns: its length; nil when none that `scan` would take begins here and is whole.
+    package static func scan(prefixOf bytes: UnsafeRawBufferPointer, into fields: inout EventFields) -> Int? {
+        fields = EventFields()
+        guard bytes.first == 0x7B else { return nil }
+        var cursor = JSONCursor(bytes, end: recordBytesMax)
+        do throws(EventError) { try object(&cursor, parent: nil, table: .record, into: &fields) } catch { return nil }
         return cursor.position
     }
 

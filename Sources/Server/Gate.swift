@@ -22,13 +22,16 @@ package struct Gate: RequestResponder {
     let homeRegion: String
     let trustedProxies: Set<String>
     let isReady: @Sendable () -> Bool
+    /// Public documents by their paths, which are not calls.
+    let document: @Sendable (String) -> String?
     let clock: Clock
     let logger: Logger
 
     package init(
         directory: ServiceDirectory, sessions: Sessions, authorizer: Authorizer, recorder: Recorder,
         identifiers: Identifiers, firstAccount: String, homeRegion: String, trustedProxies: Set<String>,
-        isReady: @escaping @Sendable () -> Bool, clock: @escaping Clock, logger: Logger
+        isReady: @escaping @Sendable () -> Bool, document: @escaping @Sendable (String) -> String?,
+        clock: @escaping Clock, logger: Logger
     ) {
         self.directory = directory
         self.sessions = sessions
@@ -39,6 +42,7 @@ package struct Gate: RequestResponder {
         self.homeRegion = homeRegion
         self.trustedProxies = trustedProxies
         self.isReady = isReady
+        self.document = document
         self.clock = clock
         self.logger = logger
     }
@@ -81,7 +85,8 @@ package struct Gate: RequestResponder {
         let caller = call
         call.further = { [authorizer] resource throws(AWSError) in
             try await authorizer.refusal(
-                caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol))
+                caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol)
+            ).map(service.denial)
         }
         sessions.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
         var operationRequest = OperationRequest(
@@ -100,6 +105,10 @@ package struct Gate: RequestResponder {
             recorded = record(decoded, call, visit, operationRequest, operation)
             let resources = operation.resources(operationRequest, call)
             if operation.traits.recordsResources { recorded.resources = resources.filter { $0.action == nil } }
+            // What nobody signed is recorded in the account whose bucket it is about.
+            if recorded.isAnonymous, let owner = recorded.resources.lazy.compactMap(\.accountID).first {
+                recorded.call.accountID = owner
+            }
             if let refusal = SessionRules.refusal(proof.caller, service: service.name, operation: operation.name) {
                 throw refusal
             }
@@ -109,7 +118,7 @@ package struct Gate: RequestResponder {
                     resources: resources, conditions: operation.conditions(operationRequest, call),
                     family: SignatureFamily(service.wireProtocol))
             {
-                throw refusal
+                throw service.denial(refusal)
             }
             if operation.traits.access == .write { intent = try await recorder.open(recorded) }
             if decoded.isStreamed {
@@ -136,8 +145,9 @@ package struct Gate: RequestResponder {
             outcome = CallOutcome(error: error, additionalEventData: additional(decoded, answer, visit))
         }
         do throws(AWSError) {
-            // Failed sign-ins prove nobody either.
-            if recorded.call.caller.kind == .unknown || outcome.errorMessage != nil {
+            // Failed sign-ins prove nobody either. What a policy opens to everyone is done, so it is recorded like any call.
+            let isDone = outcome.error == nil && outcome.errorMessage == nil
+            if intent == nil, !isDone, recorded.call.caller.kind == .unknown || outcome.errorMessage != nil {
                 await recorder.noteUnproven(recorded, outcome)
             } else {
                 try await recorder.close(recorded, outcome, intent)
@@ -153,7 +163,7 @@ package struct Gate: RequestResponder {
         switch path {
         case "/healthz": (200, "ok\n")
         case "/readyz": isReady() ? (200, "ready\n") : (503, "not ready: the journal cannot take events\n")
-        default: nil
+        default: document(path).map { (200, $0) }
         }
     }
 }
@@ -503,6 +513,8 @@ extension Gate {
             requestParameters: parameters, resources: [], host: visit.request.header("host"),
             presentedAccessKeyID: decoded.presented?.accessKeyID)
         record.eventType = traits?.eventType
+        record.isAnonymous =
+            decoded.service.wireProtocol == .restXML && decoded.presented == nil && decoded.signatureProblem == nil
         return record
     }
 

@@ -126,7 +126,7 @@ struct FileScan: Sendable {
             }
             let left = LogFile.records(in: content) { start in
                 let rest = UnsafeRawBufferPointer(rebasing: content[start...])
-                guard let length = try? EventReader.scanFirst(of: rest, into: &fields) else { return nil }
+                guard let length = EventReader.scan(prefixOf: rest, into: &fields) else { return nil }
                 take(start..<start + length)
                 return start + length
             }

@@ -26,17 +26,4 @@ struct EventIDSetTests {
         #expect(try key(#"{"x":1}"#) != key(#"{"x":2}"#))
         #expect(try key(#"{"eventID":"","x":1}"#) != key(#"{"eventID":"","x":2}"#))
     }
-
-    @Test func `a record is scanned from the begin of a longer text, and its length told`() throws {
-        let text = Array(#"{"eventName":"A","eventID":"1"},{"eventName":"B"}]}"#.utf8)
-        var fields = EventFields()
-        let length = try text.withUnsafeBytes { try EventReader.scanFirst(of: $0, into: &fields) }
-        #expect(length == 31)
-        #expect(text.withUnsafeBytes { fields.text(.eventName, in: $0) } == "A")
-        for end in 0..<length {
-            #expect(throws: EventError.self) {
-                try Array(text[..<end]).withUnsafeBytes { try EventReader.scanFirst(of: $0, into: &fields) }
-            }
-        }
-    }
 }

@@ -17,7 +17,7 @@ final class AuthorizerTests {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     private func authorizer(
-        _ resourcePolicy: @escaping Authorizer.ResourcePolicySource = { _ in nil }
+        _ resourcePolicy: @escaping Authorizer.ResourcePolicySource = { _, _ in nil }
     ) async throws -> Authorizer {
         let store = try await IdentityStore.open(try Catalog(path: path))
         return Authorizer(store: store, resourcePolicy: resourcePolicy)
@@ -47,10 +47,23 @@ final class AuthorizerTests {
             call(root), action: "s3:DeleteBucket", resources: bucket("999999999999"), family: .s3)
         #expect(refusal?.code == "AccessDenied")
         #expect(refusal?.status == 403)
+        #expect(refusal?.message == "Access Denied")
+    }
+
+    @Test func `S3 tells the owner's account and its organization why, and nobody else`() async throws {
+        let store = try await IdentityStore.open(try Catalog(path: path))
+        func message(_ owner: String) async throws -> String? {
+            let authorizer = Authorizer(
+                store: store,
+                controls: { AccountControls(organizationID: $0 == "999999999999" ? nil : "o-1234567890") })
+            return try await authorizer.refusal(
+                call(root), action: "s3:DeleteBucket", resources: bucket(owner), family: .s3)?.message
+        }
         #expect(
-            refusal?.message
+            try await message("210987654321")
                 == "User: arn:aws:iam::123456789012:root is not authorized to perform: s3:DeleteBucket on resource: "
                 + "\"arn:aws:s3:::b\" because no resource-based policy allows the s3:DeleteBucket action")
+        #expect(try await message("999999999999") == "Access Denied")
     }
 
     @Test func `a deny in the bucket's policy binds its owner's root`() async throws {
@@ -58,8 +71,8 @@ final class AuthorizerTests {
             {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
              "Resource": "arn:aws:s3:::b"}]}
             """#
-        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3))
-        let authorizer = try await authorizer { _ in policy }
+        let policy = StoredPolicy(stored: text, as: .resource(.s3), name: "b")
+        let authorizer = try await authorizer { _, _ in policy }
         let refusal = try await authorizer.refusal(
             call(root), action: "s3:DeleteBucket", resources: bucket(own), family: .s3)
         #expect(refusal?.message.hasSuffix("with an explicit deny in a resource-based policy") == true)
@@ -73,19 +86,17 @@ final class AuthorizerTests {
             {"Version": "2012-10-17", "Statement": [
              {"Effect": "Allow", "Principal": "*", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"}]}
             """#
-        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3), name: "b")
+        let policy = StoredPolicy(stored: text, as: .resource(.s3), name: "b")
         let store = try await IdentityStore.open(try Catalog(path: path))
         func code(_ caller: Caller, isRestricted: Bool) async throws -> String? {
             try await Authorizer(
-                store: store, resourcePolicy: { _ in policy }, isRestricted: { _ in isRestricted }
+                store: store, resourcePolicy: { _, _ in policy }, isRestricted: { _ in isRestricted }
             ).refusal(call(caller), action: "s3:ListBucket", resources: bucket(own), family: .s3)?.message
         }
         let stranger = Caller.root(of: "999999999999", accessKeyID: nil)
         #expect(try await code(stranger, isRestricted: false) == nil)
         #expect(try await code(.unknown, isRestricted: false) == nil)
-        #expect(
-            try await code(stranger, isRestricted: true)?
-                .hasSuffix("with an explicit deny in a resource-based policy") == true)
+        #expect(try await code(stranger, isRestricted: true) == "Access Denied")
         #expect(try await code(.unknown, isRestricted: true) == "Access Denied")
         #expect(try await code(root, isRestricted: true) == nil)
     }
@@ -97,10 +108,10 @@ final class AuthorizerTests {
              {"Sid": "NoDeletion", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
               "Resource": "arn:aws:s3:::b"}]}
             """#
-        let policy = try PolicyDocument.parse(Array(text.utf8), as: .resource(.s3), name: "b")
+        let policy = StoredPolicy(stored: text, as: .resource(.s3), name: "b")
         let notes = Mutex<[DecisionNote]>([])
         let authorizer = Authorizer(
-            store: try await IdentityStore.open(try Catalog(path: path)), resourcePolicy: { _ in policy },
+            store: try await IdentityStore.open(try Catalog(path: path)), resourcePolicy: { _, _ in policy },
             note: { note in notes.withLock { $0.append(note) } })
         for action in ["s3:DeleteBucket", "s3:ListBucket", "s3:GetBucketAcl"] {
             _ = try await authorizer.refusal(
@@ -126,9 +137,10 @@ final class AuthorizerTests {
             ResourceReference(
                 type: "AWS::S3::Object", arn: "arn:aws:s3:::other/k", accountID: "999999999999", action: "s3:GetObject"),
         ]
-        let refusal = try await authorizer().refusal(
-            call(root), action: "s3:PutObject", resources: resources, family: .s3)
-        #expect(refusal?.message.contains("s3:GetObject on resource: \"arn:aws:s3:::other/k\"") == true)
+        let (decision, resource) = try await authorizer().decide(
+            call(root), action: "s3:PutObject", resources: resources, conditions: [])
+        #expect(!decision.isAllowed && decision.action == "s3:GetObject")
+        #expect(resource?.arn == "arn:aws:s3:::other/k")
     }
 
     @Test(arguments: [Caller.unknown, .service("cloudtrail.amazonaws.com")])

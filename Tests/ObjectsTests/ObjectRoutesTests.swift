@@ -84,6 +84,24 @@ struct ObjectRoutesTests {
         #expect(try route(method, target).operation == name)
     }
 
+    private static let accountTable = [
+        ("GET", "GetAccountPublicAccessBlock"), ("PUT", "PutAccountPublicAccessBlock"),
+        ("DELETE", "DeleteAccountPublicAccessBlock"),
+    ]
+
+    @Test(arguments: accountTable)
+    func `a call for an account names it in a header, whatever stands in front of the host`(
+        _ method: String, _ name: String
+    ) throws {
+        let path = "/v20180820/configuration/publicAccessBlock"
+        let account = WireHeader("x-amz-account-id", "123456789012")
+        #expect(try route(method, path, [account]).operation == name)
+        let host = WireHeader("host", "123456789012.s3-control.us-east-1.amazonaws.com")
+        #expect(try route(method, path, [host, account]).operation == name)
+        #expect(try route(method, path).parameters["Bucket"] == "v20180820")
+        #expect(throws: AWSError.self) { try route("GET", "/v20180820/jobs", [account]) }
+    }
+
     @Test func `a copy source makes a put a copy`() throws {
         let source = WireHeader("x-amz-copy-source", "b/other")
         #expect(try route("PUT", "/b/k", [source]).operation == "CopyObject")
@@ -93,6 +111,7 @@ struct ObjectRoutesTests {
     @Test func `every operation that is built has a route`() throws {
         var named = Set(Self.table.map(\.2))
         named.formUnion(["CopyObject", "UploadPartCopy"])
+        named.formUnion(Self.accountTable.map(\.1))
         for operation in ObjectService.operations { #expect(named.contains(operation.name)) }
     }
 

@@ -6,10 +6,11 @@ internal import Synchronization
 
 /// Gathers what is in force for a call, asks the policy engine, and words the refusal.
 package final class Authorizer: Sendable {
-    /// Gives the policy of a resource (a bucket's), nil where it has none.
-    package typealias ResourcePolicySource = @Sendable (ResourceReference) async throws(AWSError) -> PolicyDocument?
+    /// Gives the policy of a resource (a bucket's, a channel's) as far as it speaks of the action; nil where it has none.
+    package typealias ResourcePolicySource =
+        @Sendable (_ resource: ResourceReference, _ action: String) async throws(AWSError) -> StoredPolicy?
     /// Whether nobody but services and its owner's account may reach a resource, whatever its policy says.
-    package typealias RestrictionSource = @Sendable (ResourceReference) throws(AWSError) -> Bool
+    package typealias RestrictionSource = @Sendable (ResourceReference) -> Bool
     /// Gives an organization's policies over an account.
     package typealias ControlPolicySource = @Sendable (_ account: String) -> AccountControls
 
@@ -25,7 +26,7 @@ package final class Authorizer: Sendable {
 
     /// - Parameter note: takes each decision as it is made; must not block.
     package init(
-        store: IdentityStore, resourcePolicy: @escaping ResourcePolicySource = { _ in nil },
+        store: IdentityStore, resourcePolicy: @escaping ResourcePolicySource = { _, _ in nil },
         isRestricted: @escaping RestrictionSource = { _ in false },
         controls: @escaping ControlPolicySource = { _ in AccountControls() },
         note: @escaping @Sendable (DecisionNote) -> Void = { _ in }
@@ -69,9 +70,16 @@ package final class Authorizer: Sendable {
         let action = resource?.action ?? action
         let account = resource?.accountID ?? owner ?? call.caller.accountID ?? ""
         var policies = policiesInForce(for: call.caller)
-        if let resource {
-            policies.resource = try await resourcePolicy(resource)
-            if policies.resource != nil, call.caller.accountID != account, try isRestricted(resource) {
+        let concernsBucketPolicy = Self.bucketPolicyActions.contains(action)
+        if let resource, let stored = try await resourcePolicy(resource, action) {
+            policies.resource = stored.compiled
+            if stored.compiled == nil {
+                // The root of the resource's account can mend what nobody can read.
+                let mends =
+                    (concernsBucketPolicy || Self.policyMends.contains(action)) && call.caller.kind == .root
+                    && call.caller.accountID == account
+                if !mends { policies.damaged.append(stored.name) }
+            } else if call.caller.accountID != account, isRestricted(resource) {
                 policies.resource = Self.publicAccessBlock
             }
         }
@@ -85,7 +93,7 @@ package final class Authorizer: Sendable {
             principal: principal(of: call.caller), action: action, resource: resource?.arn ?? "*",
             resourceAccount: account, context: context)
         let decision = PolicyEvaluation.decide(
-            request, policies, rule: Self.bucketPolicyActions.contains(action) ? .bucketPolicy : .standard)
+            request, policies, rule: concernsBucketPolicy ? .bucketPolicy : .standard)
         note(DecisionNote(call, request, policies, decision))
         return decision
     }
@@ -128,11 +136,20 @@ package final class Authorizer: Sendable {
             return AWSError(
                 "MethodNotAllowed", status: 405, "The specified method is not allowed against this resource.")
         }
+        let owner = resource?.accountID ?? resources.lazy.compactMap(\.accountID).first
         var error = AWSError.accessDenied(
-            family: family, callerARN: call.caller.arn, action: decision.action, resource: resource?.arn,
-            reason: decision.phrase ?? "")
+            family: family, callerARN: family != .s3 || tellsReason(to: call.caller, owner) ? call.caller.arn : nil,
+            action: decision.action, resource: resource?.arn, reason: decision.phrase ?? "")
         error.cause = decision.explanation
         return error
+    }
+
+    /// Whether S3 tells a caller why he was refused: to the owner's account and to its organization, and to nobody else (S3
+    /// User Guide, "Troubleshoot access denied (403 Forbidden) errors in Amazon S3").
+    private func tellsReason(to caller: Caller, _ owner: String?) -> Bool {
+        guard let owner, let account = caller.accountID, owner != account else { return true }
+        guard let organization = controls(owner).organizationID else { return false }
+        return controls(account).organizationID == organization
     }
 
     // MARK: What the engine is asked
@@ -251,6 +268,11 @@ package final class Authorizer: Sendable {
 
     private static let bucketPolicyActions: Set<String> = [
         "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
+    ]
+
+    /// What replaces or removes a policy of a queue or a topic.
+    private static let policyMends: Set<String> = [
+        "sns:DeleteTopic", "sns:SetTopicAttributes", "sqs:DeleteQueue", "sqs:SetQueueAttributes",
     ]
 }
 

@@ -56,8 +56,16 @@ package final class Credentials: Sendable {
     ///
     /// - Throws: `InternalFailure` when its document is damaged or does not open.
     package func find(_ accessKeyID: String) async throws(AWSError) -> Credential? {
+        let found = try await lookUp(accessKeyID)
+        return found?.isActive == true ? found?.credential : nil
+    }
+
+    /// The credential of that id, nil when there is none; one that was switched off still says whose it is.
+    ///
+    /// - Throws: `InternalFailure` when its document is damaged or does not open.
+    func lookUp(_ accessKeyID: String) async throws(AWSError) -> (credential: Credential, isActive: Bool)? {
         let (known, generation) = cache.withLock { ($0.credentials[accessKeyID], $0.generation) }
-        if let known { return known }
+        if let known { return (known, true) }
         // What cannot be an id is not worth a look into the catalog.
         guard Self.isWellFormed(accessKeyID) else { return nil }
         // A user's key is looked up anew at each call: a key that was switched off must not work once more.
@@ -67,14 +75,14 @@ package final class Credentials: Sendable {
         }
         guard let found else { return nil }
         let record = try CredentialRecord(found)
-        guard record.isActive else { return nil }
         let credential = try record.credential(accessKeyID, rootSecret)
+        guard record.isActive else { return (credential, false) }
         cache.withLock { cache in
             guard cache.generation == generation else { return }
             if cache.credentials.count >= Self.cachedMax { cache.credentials.removeAll(keepingCapacity: true) }
             cache.credentials[accessKeyID] = credential
         }
-        return credential
+        return (credential, true)
     }
 
     /// Looks a key up anew at its next use, because it was changed.
@@ -98,9 +106,10 @@ package final class Credentials: Sendable {
         }
     }
 
-    /// A user's key, if it is active.
-    private func credential(_ id: String, of user: IdentityEntity) throws(AWSError) -> Credential? {
-        guard let key = user.accessKeys.first(where: { $0.id == id }), key.isActive else { return nil }
+    private func credential(
+        _ id: String, of user: IdentityEntity
+    ) throws(AWSError) -> (credential: Credential, isActive: Bool)? {
+        guard let key = user.accessKeys.first(where: { $0.id == id }) else { return nil }
         let secret: SecretKey
         if let known = opened.withLock({ $0[key.sealedSecret] }) {
             secret = known
@@ -116,10 +125,11 @@ package final class Credentials: Sendable {
                 opened[key.sealedSecret] = secret
             }
         }
-        return Credential(
+        let credential = Credential(
             accessKeyID: id, secret: secret,
             caller: .user(user.name, arn: user.arn, id: user.id, account: user.accountID, accessKeyID: id),
             sessionToken: nil)
+        return (credential, key.isActive)
     }
 
     /// IAM's own grammar for access key ids.

@@ -9,7 +9,7 @@
 //     roles:  "Trust": document, "Description"?: text, "MaxSessionDuration": seconds }
 
 package import AWSWire
-internal import Policies
+package import Policies
 internal import Storage
 
 /// A user, a group or a role: what they have in common, and the part that each has for itself.

@@ -5,7 +5,7 @@
 //     "Default": "v1", "Latest": number of the newest version, "Versions": [{"Id","CreateDate","Document"}] }
 
 package import AWSWire
-internal import Policies
+package import Policies
 internal import Storage
 
 /// A managed policy with its versions: a customer's, or one of those that every account finds under `aws`.

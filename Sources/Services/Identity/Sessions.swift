@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+internal import Policies
 package import Storage
 
 /// Temporary credentials: made here, and believed here when they come back.
@@ -31,7 +32,8 @@ package struct Sessions: Sendable {
     }
 
     /// What a look-up found: a credential to check the signature with, and what is wrong with the session, if anything.
-    /// A session that is over still says whose it was, so that the refusal is recorded in its account.
+    /// A session that is over, and a key that was switched off, still say whose they are, so that the refusal is recorded in
+    /// that account.
     package struct Found: Sendable {
         package var credential: Credential?
         package var problem: SignatureError?
@@ -45,9 +47,10 @@ package struct Sessions: Sendable {
     /// - Throws: `InternalFailure` when a long-term key's document is damaged.
     package func find(_ presented: PresentedSignature, now: Timestamp) async throws(AWSError) -> Found {
         guard Self.areTemporary(presented.accessKeyID) else {
-            let credential = try await credentials.find(presented.accessKeyID)
-            let isOver = credential?.caller.accountID.map(isClosed) ?? false
-            return Found(credential: credential, problem: isOver ? .unknownAccessKey(presented.accessKeyID) : nil)
+            let found = try await credentials.lookUp(presented.accessKeyID)
+            let isOver = found.map { !$0.isActive || $0.credential.caller.accountID.map(isClosed) == true } ?? false
+            return Found(
+                credential: found?.credential, problem: isOver ? .unknownAccessKey(presented.accessKeyID) : nil)
         }
         guard let text = presented.sessionToken else {
             return Found(problem: .unknownAccessKey(presented.accessKeyID))

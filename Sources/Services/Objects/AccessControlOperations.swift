@@ -14,12 +14,14 @@ struct ObjectACL: Sendable, Equatable {
     var grant: String?
 }
 
-extension BucketSettings {
+extension ObjectService {
     /// Checks the ACL that an object is to get.
     ///
+    /// - Parameter action: what the caller is told that he may not do.
     /// - Throws: `AccessControlListNotSupported` (400) where the owner is enforced; `AccessDenied` (403) for public ones
-    ///   that the bucket blocks; `NotImplemented` (501) for those that nothing here would heed.
-    func checkACL(_ acl: ObjectACL) throws(AWSError) {
+    ///   that the bucket or its account blocks; `NotImplemented` (501) for those that nothing here would heed.
+    func check(_ acl: ObjectACL, in bucket: BucketRecord, _ call: Call, action: String) throws(AWSError) {
+        let isOwnerEnforced = bucket.settings.isOwnerEnforced
         if let grant = acl.grant {
             throw isOwnerEnforced ? .accessControlListNotSupported : .notImplemented(header: grant)
         }
@@ -27,8 +29,8 @@ extension BucketSettings {
         if isOwnerEnforced { throw .accessControlListNotSupported }
         if canned == "bucket-owner-read" { return }
         let isPublic = ["public-read", "public-read-write", "authenticated-read"].contains(canned)
-        throw isPublic && publicAccessBlock?.blockPublicACLs == true
-            ? .objectAccessDenied() : .notImplemented(header: "x-amz-acl")
+        throw isPublic && publicAccessBlock(of: bucket).blockPublicACLs
+            ? .publicACL(blockedOn: bucket, action, call) : .notImplemented(header: "x-amz-acl")
     }
 }
 
@@ -68,10 +70,15 @@ extension ObjectService {
     }
 
     func putBucketAcl(_ input: PutBucketACLInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
+        let accountBlocks = accountBlocks
+        let bucket = try bucket(input.place, call)
         try await change(input.place, call) { (settings) throws(AWSError) in
+            let blocksPublic =
+                settings.publicAccessBlock?.blockPublicACLs == true
+                || accountBlocks[bucket.ownerAccount]?.blockPublicACLs == true
             let canned = try input.headers.bucketACL(
                 isOwnerEnforced: settings.isOwnerEnforced,
-                blocksPublic: settings.publicAccessBlock?.blockPublicACLs == true,
+                publicRefusal: blocksPublic ? .publicACL(blockedOn: bucket, "s3:PutBucketAcl", call) : nil,
                 refusal: .accessControlListNotSupported)
             if let canned {
                 settings.acl = canned
@@ -105,7 +112,7 @@ extension ObjectService {
         if bucket.settings.isOwnerEnforced, let canned = input.acl.canned, canned != "bucket-owner-full-control" {
             throw .accessControlListNotSupported
         }
-        try bucket.settings.checkACL(input.acl)
+        try check(input.acl, in: bucket, call, action: "s3:PutObjectAcl")
         if let policy = input.policy, !policy.isOwnersFullControl {
             throw bucket.settings.isOwnerEnforced
                 ? .accessControlListNotSupported : .notImplemented(member: "AccessControlList")
@@ -180,5 +187,17 @@ struct PutObjectACLInput: OperationInput {
         acl = try RequestHeaders(request.http).objectACL()
         policy = try AccessControlPolicy.read(request)
         guard acl != ObjectACL() || policy != nil else { throw .malformedDocument() }
+    }
+}
+
+extension AWSError {
+    /// The refusal of an ACL that would open something to everyone, in S3's words.
+    fileprivate static func publicACL(blockedOn bucket: BucketRecord, _ action: String, _ call: Call) -> AWSError {
+        guard let caller = call.caller.arn, call.caller.accountID == bucket.ownerAccount else {
+            return .objectAccessDenied()
+        }
+        return .objectAccessDenied(
+            "User: \(caller) is not authorized to perform: \(action) on resource: \"\(bucket.arn)\" because public ACLs are "
+                + "prevented by the BlockPublicAcls setting in S3 Block Public Access.")
     }
 }

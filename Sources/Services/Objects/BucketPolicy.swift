@@ -82,15 +82,13 @@ extension ObjectService {
     package func bucket(named name: String) async throws(AWSError) -> BucketRecord? { buckets[name] }
 
     /// The policy of the bucket that a resource is, or lies in; nil where there is none.
-    ///
-    /// - Throws: `InternalError` where the stored policy is damaged.
-    package func policy(of resource: ResourceReference) throws(AWSError) -> PolicyDocument? {
+    package func policy(of resource: ResourceReference) -> StoredPolicy? {
         let prefix = "arn:aws:s3:::"
         guard resource.arn.hasPrefix(prefix) else { return nil }
         let name = resource.arn.dropFirst(prefix.count).prefix { $0 != "/" }
         guard let text = buckets[String(name)]?.policy else { return nil }
         if let compiled = compiledPolicies.withLock({ $0[text] }) { return compiled }
-        let compiled = try BucketPolicy(stored: text, of: String(name)).document
+        let compiled = StoredPolicy(stored: text, as: .resource(.s3), name: String(name))
         compiledPolicies.withLock { policies in
             if policies.count >= Limits.compiledPolicies { policies.removeAll(keepingCapacity: true) }
             policies[text] = compiled
@@ -99,26 +97,27 @@ extension ObjectService {
     }
 
     /// Whether the bucket that a resource is, or lies in, is kept to its owner's account and to services: its policy is
-    /// public and its public access block says RestrictPublicBuckets (S3 User Guide, "Blocking public access to your Amazon
-    /// S3 storage").
-    ///
-    /// - Throws: `InternalError` where the stored policy is damaged.
-    package func isRestricted(_ resource: ResourceReference) throws(AWSError) -> Bool {
+    /// public and its public access block, or its account's, says RestrictPublicBuckets (S3 User Guide, "Blocking public access
+    /// to your Amazon S3 storage").
+    package func isRestricted(_ resource: ResourceReference) -> Bool {
         let prefix = "arn:aws:s3:::"
         guard resource.arn.hasPrefix(prefix) else { return false }
         let name = resource.arn.dropFirst(prefix.count).prefix { $0 != "/" }
-        guard buckets[String(name)]?.settings.publicAccessBlock?.restrictPublicBuckets == true else { return false }
-        return try policy(of: resource)?.isPublic ?? false
+        guard let bucket = buckets[String(name)], publicAccessBlock(of: bucket).restrictPublicBuckets else {
+            return false
+        }
+        return policy(of: resource)?.compiled?.isPublic ?? false
     }
 
-    /// Decides by the bucket's policy alone whether a service may do something in its own name.
+    /// Decides by the bucket's policy, and the organization's over its owner, whether a service may do something in its own
+    /// name.
     ///
     /// - Parameters:
     ///   - action: with its prefix: `s3:PutObject`, `s3:GetBucketAcl`.
     ///   - key: the object's key; nil for actions on the bucket itself.
     ///   - acl: the canned ACL that the service would send.
     /// - Returns: the decision; also where the bucket has no policy, which is an implicit deny.
-    /// - Throws: `NoSuchBucket` (404), `InternalError` where the stored policy is damaged.
+    /// - Throws: `NoSuchBucket` (404), `InternalError` where the stored policy is damaged, so that nothing is done.
     package func decide(
         service: ServicePut, action: String, bucket name: String, key: String?, acl: String?
     ) async throws(AWSError) -> Decision {
@@ -131,7 +130,9 @@ extension ObjectService {
                 "aws:CurrentTime": ContextValue(now.iso8601), "aws:EpochTime": ContextValue(String(now.seconds)),
             ])
         let policy = try bucket.policy.map { (text) throws(AWSError) in try BucketPolicy(stored: text, of: name) }
-        return PolicyEvaluation.decide(access, resourcePolicy: policy?.document)
+        var policies = controls(bucket.ownerAccount)
+        policies.resource = policy?.document
+        return PolicyEvaluation.decide(access.request, policies)
     }
 
     /// Puts an object in a service's own name, if the bucket's policy lets it. What is there under the key is replaced,

@@ -25,10 +25,6 @@ package struct BucketRecord: Sendable, Equatable {
     /// Its sub-resources, as far as they are configured.
     var settings = BucketSettings()
 
-    /// Whether a public policy serves only the owner's account and services (RestrictPublicBuckets of S3 Block Public
-    /// Access).
-    package var restrictsPublicAccess: Bool { settings.publicAccessBlock?.restrictPublicBuckets ?? false }
-
     /// `arn:aws:s3:::NAME`.
     package var arn: String { "arn:aws:s3:::\(name)" }
 

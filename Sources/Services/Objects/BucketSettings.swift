@@ -63,12 +63,7 @@ extension BucketSettings {
         if !tags.isEmpty { fields.append("tags", tags.stored) }
         fields.append(
             "publicAccessBlock",
-            ifPresent: publicAccessBlock.map {
-                .list([
-                    .bool($0.blockPublicACLs), .bool($0.ignorePublicACLs), .bool($0.blockPublicPolicy),
-                    .bool($0.restrictPublicBuckets),
-                ])
-            })
+            ifPresent: publicAccessBlock?.stored)
         fields.append("ownership", ifPresent: ownership.map { .string($0.rawValue) })
         fields.append("acl", .string(acl))
         fields.append("objectLock", ifPresent: objectLock?.stored)
@@ -91,12 +86,9 @@ extension BucketSettings {
             guard let set = TagSet(stored: list) else { return nil }
             tags = set
         }
-        if let list = fields["publicAccessBlock"]?.asList {
-            let flags = list.compactMap(\.asBool)
-            guard flags.count == 4 else { return nil }
-            publicAccessBlock = PublicAccessBlock(
-                blockPublicACLs: flags[0], ignorePublicACLs: flags[1], blockPublicPolicy: flags[2],
-                restrictPublicBuckets: flags[3])
+        if let list = fields["publicAccessBlock"] {
+            guard let block = PublicAccessBlock(stored: list) else { return nil }
+            publicAccessBlock = block
         }
         if let lock = fields["objectLock"] {
             guard let setting = ObjectLockSetting(stored: lock) else { return nil }

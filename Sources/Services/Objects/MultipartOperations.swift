@@ -42,7 +42,7 @@ extension ObjectService {
 
     func createMultipartUpload(_ input: CreateUploadInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        try bucket.settings.checkACL(input.acl)
+        try check(input.acl, in: bucket, call, action: "s3:PutObject")
         try check(input.object.lock, of: bucket, isChecked: true)
         let key = try await makeKey(input.encryption, bucket: bucket, key: input.place.key, call)
         var object = input.object.record(at: now)

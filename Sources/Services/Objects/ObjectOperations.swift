@@ -38,7 +38,7 @@ extension ObjectService {
     ///   `IncompleteBody`; nothing is kept then.
     func putObject(_ input: PutObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place.place, call)
-        try bucket.settings.checkACL(input.acl)
+        try check(input.acl, in: bucket, call, action: "s3:PutObject")
         try check(input.object.lock, of: bucket, isChecked: input.checksum.isGiven)
         let key = try await makeKey(input.encryption, bucket: bucket, key: input.place.key, call)
         var intake = ObjectIntake(files, demand: input.checksum, key: key.dataKey)
@@ -117,24 +117,11 @@ extension ObjectService {
         }
         var answer = try readAnswer(input, record, parts: parts, bucket)
         guard answer.status != 304 else { return answer.head }
-        let range = answer.range
-        // The first piece is read before the answer begins, so that damage there still is an error with its own status.
-        let first: ByteBuffer
         do throws(ObjectFileError) {
-            first = try await reader.read(range)
+            answer.head.body = .stream(try await ObjectFlow(reader, answer.range).stream)
         } catch {
             throw AWSError(error)
         }
-        let stream = AnswerStream(length: range.upperBound - range.lowerBound) { write in
-            if first.readableBytes > 0 { try await write(first) }
-            var offset = range.lowerBound + Int64(first.readableBytes)
-            while offset < range.upperBound {
-                let piece = try await reader.read(offset..<range.upperBound)
-                try await write(piece)
-                offset += Int64(piece.readableBytes)
-            }
-        }
-        answer.head.body = .stream(stream)
         return answer.head
     }
 
@@ -328,7 +315,7 @@ extension ObjectService {
     /// - Throws: `NoSuchBucket`, `NoSuchKey`, `PreconditionFailed`, `InvalidRequest`; nothing is changed then.
     func copyObject(_ input: CopyObjectInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let target = try bucket(input.place.place, call)
-        try target.settings.checkACL(input.acl)
+        try check(input.acl, in: target, call, action: "s3:PutObject")
         try check(input.object.lock, of: target, isChecked: true)
         let (source, reader) = try await copySource(input.source, call)
         let changes =

@@ -17,6 +17,9 @@ package enum ObjectRoutes {
     /// - Throws: `InvalidURI` (400) for damaged percent sequences or UTF-8, `InvalidArgument` (400) for two sub-resources
     ///   at once, `MethodNotAllowed` (405).
     package static func route(_ request: WireRequest, baseHosts: [String]) throws(AWSError) -> RoutedOperation {
+        if let name = try accountOperation(request) {
+            return RoutedOperation(operation: name, parameters: WireStructure())
+        }
         let place = try place(of: request, baseHosts: baseHosts)
         var parameters = WireStructure()
         parameters.append("Bucket", ifPresent: place.bucket.map { .string($0) })
@@ -98,6 +101,26 @@ package enum ObjectRoutes {
     }
 
     // MARK: Operation
+
+    /// Names the account that S3's control interface is to act for; object and bucket calls have no such header.
+    static let accountHeader = "x-amz-account-id"
+    private static let accountPath = "/v20180820/"
+
+    /// The operation of S3's control interface (botocore's model s3control); nil for all other requests.
+    private static func accountOperation(_ request: WireRequest) throws(AWSError) -> String? {
+        guard request.rawPath.hasPrefix(accountPath), request.header(accountHeader) != nil else { return nil }
+        guard request.rawPath == accountPath + "configuration/publicAccessBlock" else {
+            throw AWSError(
+                "NotImplemented", status: 501,
+                "S3's control interface has the public access block of the account here, and nothing else.")
+        }
+        return switch request.method {
+        case "GET": "GetAccountPublicAccessBlock"
+        case "PUT": "PutAccountPublicAccessBlock"
+        case "DELETE": "DeleteAccountPublicAccessBlock"
+        default: throw .methodNotAllowed(request.method)
+        }
+    }
 
     private static func serviceOperation(_ request: WireRequest) throws(AWSError) -> String {
         switch request.method {

@@ -2,7 +2,7 @@
 
 package import AWSWire
 package import Keys
-internal import Policies
+package import Policies
 package import Storage
 internal import Synchronization
 
@@ -44,21 +44,27 @@ package final class ObjectService: Sendable {
         + listingOperations + nothingConfiguredOperations + notificationOperations + objectOperations + lockOperations
         + aclOperations
         + taggingOperations
-        + multipartOperations + restoreOperations + lifecycleOperations).map { declared in
+        + multipartOperations + restoreOperations + lifecycleOperations + accountOperations).map { declared in
             // S3's condition keys are the same for all of its operations.
             var operation = declared
             operation.conditions = conditions
             return operation
         }
 
+    /// Gives what an organization's policies say of what an account owns: resource control policies, and the names of those
+    /// that cannot be read.
+    package typealias Controls = @Sendable (_ account: String) -> PoliciesInForce
+
     let catalog: Catalog
     let files: ObjectFiles
     let keys: KeyService
     let bucketKeys = BucketKeys()
     let buckets: BucketTable
+    let accountBlocks: AccountBlocks
+    let controls: Controls
     let clock: Clock
     /// By their texts, so that a policy that was replaced is never found.
-    let compiledPolicies = Mutex<[String: PolicyDocument]>([:])
+    let compiledPolicies = Mutex<[String: StoredPolicy]>([:])
     /// By bucket.
     let lifecycleWalks = Mutex<[String: KnownWalk]>([:])
     let randomBytes: @Sendable (Int) -> [UInt8]
@@ -76,29 +82,34 @@ package final class ObjectService: Sendable {
     ///   - fault: fails steps on the disk, for tests; the real disk is `{ _ in nil }`.
     ///   - storage: how the bytes of new objects are kept.
     ///   - destinations: whom buckets can notify, by the service in their ARNs (`sns`, `sqs`).
+    ///   - controls: asked when a service acts in its own name.
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
         catalog: Catalog, directory: String, keys: KeyService, baseHosts: [String], clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault,
-        destinations: [String: any NotificationDestination] = [:], storage: ObjectStorage = ObjectStorage()
+        destinations: [String: any NotificationDestination] = [:], storage: ObjectStorage = ObjectStorage(),
+        controls: @escaping Controls = { _ in PoliciesInForce() }
     ) async throws -> ObjectService {
         let files = try ObjectFiles(
             directory: directory, keys: keys, storage: storage, randomBytes: randomBytes, fault: fault)
-        let buckets = try await BucketTable.load(from: catalog)
         return ObjectService(
-            catalog: catalog, files: files, keys: keys, buckets: buckets, clock: clock, randomBytes: randomBytes,
-            baseHosts: baseHosts, destinations: destinations)
+            catalog: catalog, files: files, keys: keys, buckets: try await BucketTable.load(from: catalog),
+            accountBlocks: try await AccountBlocks.load(from: catalog), controls: controls, clock: clock,
+            randomBytes: randomBytes, baseHosts: baseHosts, destinations: destinations)
     }
 
     private init(
-        catalog: Catalog, files: ObjectFiles, keys: KeyService, buckets: BucketTable, clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], baseHosts: [String],
+        catalog: Catalog, files: ObjectFiles, keys: KeyService, buckets: BucketTable, accountBlocks: AccountBlocks,
+        controls: @escaping Controls, clock: @escaping Clock, randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        baseHosts: [String],
         destinations: [String: any NotificationDestination]
     ) {
         self.catalog = catalog
         self.files = files
         self.keys = keys
         self.buckets = buckets
+        self.accountBlocks = accountBlocks
+        self.controls = controls
         self.clock = clock
         self.randomBytes = randomBytes
         self.baseHosts = baseHosts

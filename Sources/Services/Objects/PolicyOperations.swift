@@ -25,11 +25,11 @@ extension ObjectService {
     ]
 
     /// - Throws: `MalformedPolicy` (400); `AccessDenied` (403) for a policy that opens the bucket to everyone where
-    ///   the bucket's public access block forbids that.
+    ///   the public access block of the bucket or of its account forbids that.
     func putBucketPolicy(_ input: PutBucketPolicyInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place, call)
         let policy = try BucketPolicy(input.text, of: bucket.name)
-        if policy.isPublic, bucket.settings.publicAccessBlock?.blockPublicPolicy == true {
+        if policy.isPublic, publicAccessBlock(of: bucket).blockPublicPolicy {
             let caller = call.caller.arn.map { "User: \($0) is not authorized to perform: " } ?? ""
             throw .objectAccessDenied(
                 "\(caller)s3:PutBucketPolicy on resource: \"\(bucket.arn)\" because public policies are prevented by the "

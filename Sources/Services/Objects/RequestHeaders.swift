@@ -119,9 +119,10 @@ struct RequestHeaders: Sendable {
     /// The canned ACL that CreateBucket or PutBucketAcl asks for, nil where the headers name none.
     ///
     /// - Throws: `InvalidBucketAclWithObjectOwnership` (400), `InvalidRequest` (400), `InvalidArgument` (400),
-    ///   `AccessDenied` (403) for public ones, `NotImplemented` (501) for grants and those that nothing here would heed.
+    ///   `publicRefusal` for public ones where there is such, `NotImplemented` (501) for grants and those that nothing here
+    ///   would heed.
     func bucketACL(
-        isOwnerEnforced: Bool, blocksPublic: Bool = true,
+        isOwnerEnforced: Bool, publicRefusal: AWSError? = .objectAccessDenied(),
         refusal: AWSError = .invalidBucketACLWithObjectOwnership
     ) throws(AWSError) -> String? {
         let canned = value("x-amz-acl")
@@ -136,7 +137,8 @@ struct RequestHeaders: Sendable {
         if isOwnerEnforced { throw refusal }
         if canned == "log-delivery-write" { return canned }
         let isPublic = ["public-read", "public-read-write", "authenticated-read"].contains(canned)
-        throw isPublic && blocksPublic ? .objectAccessDenied() : .notImplemented(header: "x-amz-acl")
+        if isPublic, let publicRefusal { throw publicRefusal }
+        throw .notImplemented(header: "x-amz-acl")
     }
 
     /// `x-amz-object-ownership` of CreateBucket.

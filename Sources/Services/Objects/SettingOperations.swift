@@ -159,14 +159,7 @@ extension ObjectService {
                 "NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found",
                 bucket.name)
         }
-        return ObjectAnswer(
-            body: .xml(
-                root: "PublicAccessBlockConfiguration",
-                [
-                    "BlockPublicAcls": .bool(block.blockPublicACLs), "IgnorePublicAcls": .bool(block.ignorePublicACLs),
-                    "BlockPublicPolicy": .bool(block.blockPublicPolicy),
-                    "RestrictPublicBuckets": .bool(block.restrictPublicBuckets),
-                ]))
+        return ObjectAnswer(body: .xml(root: "PublicAccessBlockConfiguration", block.members))
     }
 
     func putPublicAccessBlock(

@@ -81,6 +81,7 @@ extension TrailService {
             let channel = try transaction.channel(reference, call)
             try transaction.delete(TrailKeys.channel(channel.arn))
             try transaction.delete(TrailKeys.channelStatus(channel.id))
+            try transaction.delete(TrailKeys.channelPolicy(channel.arn))
             return channel.id
         }
         channelStatuses.withLock { $0[id] = nil }

@@ -3,6 +3,7 @@
 package import AWSWire
 package import EventHistory
 package import EventJournal
+internal import Policies
 package import Storage
 internal import Synchronization
 
@@ -16,6 +17,8 @@ package final class TrailService: Sendable {
         package static let waitingChanges = 256
         /// Channels of an account in a region.
         package static let channelsPerRegion = 25
+        /// Compiled channel policies that are kept; beyond it the cache starts anew.
+        package static let compiledPolicies = 1000
     }
 
     /// Event history, as LookupEvents asks it.
@@ -43,6 +46,11 @@ package final class TrailService: Sendable {
         Operation("ListChannels", .read, perform: TrailService.listChannels),
         Operation("UpdateChannel", .write, on: channel("Channel"), perform: TrailService.updateChannel),
         Operation("DeleteChannel", .write, silent, on: channel("Channel"), perform: TrailService.deleteChannel),
+        Operation("PutResourcePolicy", .write, on: channel("ResourceArn"), perform: TrailService.putResourcePolicy),
+        Operation("GetResourcePolicy", .read, on: channel("ResourceArn"), perform: TrailService.getResourcePolicy),
+        Operation(
+            "DeleteResourcePolicy", .write, silent, on: channel("ResourceArn"),
+            perform: TrailService.deleteResourcePolicy),
         Operation("LookupEvents", .read, between, perform: TrailService.lookupEvents),
         Operation("ListPublicKeys", .read, between, perform: TrailService.listPublicKeys),
     ]
@@ -80,6 +88,7 @@ package final class TrailService: Sendable {
     let journal: Journal
     let bucket: TrailBucket
     let kms: TrailKMS
+    let topic: TrailTopic
     let search: Search
     let signingKeys: SigningKeys
     let delivery: Delivery
@@ -88,20 +97,25 @@ package final class TrailService: Sendable {
     let randomBytes: @Sendable (Int) -> [UInt8]
     /// What came through the channels since the start, by channel id.
     let channelStatuses = Mutex<[String: ChannelStatus]>([:])
+    /// By their texts, which name their channels, so that a policy that was replaced is never found.
+    let channelPolicies = Mutex<[[UInt8]: StoredPolicy]>([:])
 
     /// - Parameters:
     ///   - kms: where the keys of log files come from.
+    ///   - topic: where notices of log files go.
     ///   - search: event history's search.
     ///   - randomBytes: for the ids that tell trails of one name apart.
     package init(
-        catalog: Catalog, journal: Journal, bucket: TrailBucket, kms: TrailKMS, search: @escaping Search,
-        signingKeys: SigningKeys, delivery: Delivery, digests: DigestChore, clock: @escaping Clock,
+        catalog: Catalog, journal: Journal, bucket: TrailBucket, kms: TrailKMS, topic: TrailTopic,
+        search: @escaping Search, signingKeys: SigningKeys, delivery: Delivery, digests: DigestChore,
+        clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8]
     ) {
         self.catalog = catalog
         self.journal = journal
         self.bucket = bucket
         self.kms = kms
+        self.topic = topic
         self.search = search
         self.signingKeys = signingKeys
         self.delivery = delivery
@@ -142,6 +156,10 @@ package final class TrailService: Sendable {
         if let name = settings.kmsKey, !name.isEmpty {
             trail.kmsKeyARN = try await kms.check(name, for: asked, now: clock())
         }
+        if let name = settings.topic, !name.isEmpty {
+            trail.topicARN = try await topic.check(name, for: asked)
+            trail.topicName = name
+        }
         let wanted = trail
         let journal = journal
         let delivery = delivery
@@ -178,7 +196,7 @@ package final class TrailService: Sendable {
         return TrailSettingsOutput(trail: changed)
     }
 
-    /// Settings with the key's ARN in the place of its name. A key that stays is looked at again when the bucket changes.
+    /// Settings with the key's ARN in the place of its name, and with the topic's. A key that stays is looked at again when the bucket changes.
     private func resolved(_ settings: TrailSettings, of asked: Trail) async throws(AWSError) -> TrailSettings {
         var settings = settings
         if let name = settings.kmsKey {
@@ -186,6 +204,7 @@ package final class TrailService: Sendable {
         } else if let key = asked.kmsKeyARN, settings.bucket != nil || settings.prefix != nil {
             _ = try await kms.check(key, for: asked, now: clock())
         }
+        if let name = settings.topic, !name.isEmpty { settings.topicARN = try await topic.check(name, for: asked) }
         return settings
     }
 
@@ -252,6 +271,10 @@ extension Trail {
         var merged = self
         if let bucket = settings.bucket { merged.bucket = bucket }
         if let prefix = settings.prefix { merged.prefix = prefix.isEmpty ? nil : prefix }
+        if let name = settings.topic {
+            merged.topicName = name.isEmpty ? nil : name
+            merged.topicARN = name.isEmpty ? nil : settings.topicARN
+        }
         if let key = settings.kmsKey { merged.kmsKeyARN = key.isEmpty ? nil : key }
         if let flag = settings.isMultiRegion {
             // Going to all regions turns global events on, unless the caller says otherwise, which is refused below.

@@ -19,6 +19,8 @@ enum TrailKeys {
     }
     static func files(_ id: String, region: String) -> CatalogKey { .prefix("delivered-file", id, region) }
     static func files(_ id: String) -> CatalogKey { .prefix("delivered-file", id) }
+    static func notice(_ id: String, key: String) -> CatalogKey { .init("trail-notice", id, key) }
+    static func notices(_ id: String) -> CatalogKey { .prefix("trail-notice", id) }
     static func chain(_ id: String, region: String) -> CatalogKey { .init("digest-chain", id, region) }
     static func chains(_ id: String) -> CatalogKey { .prefix("digest-chain", id) }
     static func digestPlan(_ id: String, region: String) -> CatalogKey { .init("digest-plan", id, region) }
@@ -26,6 +28,9 @@ enum TrailKeys {
     static func channel(_ arn: ChannelARN) -> CatalogKey { .init("channel", arn.account, arn.region, arn.id) }
     static let channels = CatalogKey.prefix("channel")
     static func channels(of account: String, region: String) -> CatalogKey { .prefix("channel", account, region) }
+    static func channelPolicy(_ arn: ChannelARN) -> CatalogKey {
+        .init("channel-policy", arn.account, arn.region, arn.id)
+    }
     static func channelStatus(_ id: String) -> CatalogKey { .init("channel-status", id) }
     static func signingKey(_ fingerprint: String) -> CatalogKey { .init("signing-key", fingerprint) }
     static let signingKeys = CatalogKey.prefix("signing-key")

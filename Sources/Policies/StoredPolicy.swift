@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import Policies
-
 /// A policy document as the catalog keeps it, compiled once.
 ///
 /// A document that no longer can be read does not vanish: whoever it binds is allowed nothing, and the decision names it.
 package struct StoredPolicy: Sendable {
     /// The text as it was given; in trust policies users and roles stand by their ids.
     package let text: String
-    /// A policy's ARN, or an inline policy's name, as decisions and the operator's log call it.
+    /// A policy's ARN, an inline policy's name, or the resource's, as decisions and the operator's log call it.
     package let name: String
     /// Nil for a text that cannot be read.
     package let compiled: PolicyDocument?
