@@ -3,6 +3,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import threading
 import time
@@ -126,6 +127,52 @@ def test_counts_by_fields_and_by_time(filled, log_folder, where):
     assert counts(query(), "x") == {(None,): 300}
     top = lines(query("--by", "userIdentity.arn", "--top", "2"))
     assert [row["count"] for row in top] == [43, 43]
+
+
+def test_an_event_that_several_files_hold_is_taken_once_when_asked(filled, log_folder, tmp_path):
+    again = tmp_path / "again.json.gz"
+    again.write_bytes(gzip.compress(json.dumps({"Records": EVENTS[50:170]}).encode()))
+    both = ["--files", str(log_folder), str(again)]
+    assert counts(filled.cairn("query", "--json", *both), "x") == {(None,): 420}
+    assert counts(filled.cairn("query", "--json", "--unique", *both), "x") == {(None,): 300}
+    by_name = filled.cairn("query", "--json", "--unique", "--by", "eventName", "--filter", "size exists or user exists", *both)
+    assert counts(by_name, "eventName") == {("Start",): 100, ("Stop",): 100, ("Describe",): 100}
+    ids = [event["eventID"] for event in lines(filled.cairn("lookup", "--json", "--limit", "500", "--unique", *both))]
+    assert len(ids) == 300 and len(set(ids)) == 300
+    assert numbers(filled.cairn("lookup", "--json", "--limit", "5", "--unique", *both)) == [299, 298, 297, 296, 295]
+    refused = filled.cairn("query", "--unique", check=False)
+    assert refused.returncode != 0 and "--files" in refused.stderr
+
+
+def test_a_damaged_log_file_is_named_and_stops_no_other(filled, log_folder, tmp_path):
+    whole = gzip.compress(json.dumps({"Records": EVENTS[:10]}).encode())
+    (tmp_path / "cut.json.gz").write_bytes(whole[:-20])
+    (tmp_path / "odd.json").write_text('{"Records":[{"eventName":"Odd"},{"eventName":"Odd","eventName":"Twice"},{"a":1}]}')
+    done = filled.cairn("query", "--json", "--by", "eventName", "--files", str(tmp_path))
+    assert counts(done, "eventName") == {("Odd",): 1, (None,): 1}
+    assert "cut.json.gz: at byte 0" in done.stderr and "odd.json: at byte" in done.stderr
+
+
+def test_a_count_on_a_server_tells_how_far_it_is(filled):
+    question = json.dumps({"filter": f"{OURS} and requestParameters.instance ~ *9", "by": ["eventName"], "progress": True})
+    answer = filled.signed("POST", "/events/count", body=question.encode(), service="cairn")
+    assert answer.status == 200
+    told = [json.loads(line) for line in answer.text.splitlines()]
+    assert all(0 < one["eventsDone"] <= one["eventsTotal"] for one in told[:-1]) and len(told) > 1
+    assert told[-1]["total"] == 30 and {row["values"][0]: row["count"] for row in told[-1]["rows"]} == {
+        "Start": 10, "Stop": 10, "Describe": 10}
+
+
+def test_progress_is_shown_to_a_terminal_and_never_among_results(filled):
+    parent, child = os.openpty()
+    command = [binary(), "query", "--json", "--by", "eventName", "--filter", f"{OURS} and requestParameters.size exists",
+               "--data", str(filled.data)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=child, env=filled._process_environment(None), timeout=60)
+    os.close(child)
+    shown = os.read(parent, 1 << 16).decode()
+    os.close(parent)
+    assert done.returncode == 0 and "events" in shown and "%" in shown
+    assert [json.loads(line)["count"] for line in done.stdout.splitlines()] == [100, 100, 100]
 
 
 def test_a_table_of_counts(filled):

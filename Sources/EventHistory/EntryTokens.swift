@@ -125,6 +125,34 @@ struct EntryReader {
         }
     }
 
+    /// Reads the next value into a place that is there; false when the bytes are not what they should be.
+    @inline(__always)
+    mutating func value<T: GroupTexts>(_ group: T, _ value: inout Value) -> Bool {
+        guard let next = self.value(group) else { return false }
+        value = next
+        return true
+    }
+
+    /// Passes so many values; false when the bytes are not what they should be.
+    @inline(__always)
+    mutating func pass(slots: Int) -> Bool {
+        for _ in 0..<slots {
+            guard let code = varint() else { return false }
+            guard code < SlotCode.textsFrom else { continue }
+            switch code {
+            case SlotCode.literal:
+                guard let length = varint(), length <= UInt64(texts.count - textAt) else { return false }
+                textAt += Int(length)
+            case SlotCode.guid:
+                guard fixedAt + 16 <= fixed.count else { return false }
+                fixedAt += 16
+            default:
+                guard varint() != nil else { return false }
+            }
+        }
+        return true
+    }
+
     /// Appends the next entry; false when the bytes are not what they should be.
     mutating func entry<T: GroupTexts>(_ group: T, number: UInt64, to out: inout [UInt8]) -> Bool {
         guard let shapeNumber = shape(), let envelope = value(group), append(envelope, group, &out),

@@ -67,6 +67,17 @@ struct FilterCompiler<Source: ColumnSource> {
         }
     }
 
+    /// The parts of a filter that columns do not decide; all of them must hold.
+    func undecided(_ filter: EventFilter) throws(HistoryError) -> EventFilter {
+        guard case .and(let parts) = filter else { return try test(filter).isExact ? .all : filter }
+        var left: [EventFilter] = []
+        for part in parts {
+            let part = try undecided(part)
+            if part != .all { left.append(part) }
+        }
+        return left.isEmpty ? .all : left.count == 1 ? left[0] : .and(left)
+    }
+
     func equals(_ column: EventColumn, _ value: String) throws(HistoryError) -> RowTest {
         var value = value
         let found = value.withUTF8 { text -> Result<Int?, HistoryError> in

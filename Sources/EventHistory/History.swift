@@ -447,8 +447,14 @@ package final class History: Sendable {
             throw error
         }
         manifest.withLock { $0 = change.manifest }
-        state.withLock { show(change.segments, &$0) }
+        let before = state.withLock { state in
+            let before = state.snapshot.segments
+            show(change.segments, &state)
+            return before
+        }
         store.removeReplaced(by: change)
+        // Else their files would stay open, and on the disk, as long as something of them is kept.
+        if let old { for segment in before[old] { cache.forget(owner: segment.key) } }
     }
 
     // MARK: Queues

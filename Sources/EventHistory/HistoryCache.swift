@@ -53,6 +53,16 @@ final class HistoryCache: Sendable {
         return value
     }
 
+    /// Lets go of what belongs to a segment that is no more.
+    func forget(owner: UInt64) {
+        generations.withLock { state in
+            for key in state.young.keys.filter({ $0.owner == owner }) {
+                state.youngBytes -= state.young.removeValue(forKey: key)?.byteCount ?? 0
+            }
+            for key in state.old.keys.filter({ $0.owner == owner }) { state.old[key] = nil }
+        }
+    }
+
     private static func keep(_ key: Key, _ value: any CachedPart, _ state: inout Generations, _ bytesMax: Int) {
         if state.young.updateValue(value, forKey: key) == nil { state.youngBytes += value.byteCount }
         if state.youngBytes > bytesMax / 2 {

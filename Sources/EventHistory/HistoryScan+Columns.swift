@@ -3,12 +3,19 @@
 internal import EventRecord
 
 extension HistoryScan {
+    /// The product of more dictionaries' sizes could be over the range of numbers.
+    static var columnsMax: Int { 3 }
+
+    /// Counts some rows, ascending, where columns hold all that is grouped by.
+    func countByColumns(_ source: SegmentSource, rows: [UInt32], into tally: inout EventTally) throws(HistoryError) {
+        _ = try countByColumns(source, .rows(rows, isExact: true), into: &tally)
+    }
+
     /// Counts without the records where the columns suffice; false, and nothing counted, where they do not.
     func countByColumns<S: ColumnSource>(
         _ source: S, _ test: RowTest, into tally: inout EventTally
     ) throws(HistoryError) -> Bool {
-        // The product of four dictionaries' sizes could be over the range of numbers.
-        guard test.isExact, grouping.paths.count <= 3 else { return false }
+        guard test.isExact, grouping.paths.count <= Self.columnsMax else { return false }
         var columns: [EventColumn] = []
         for path in grouping.paths {
             guard let column = path.dictionaryColumn else { return false }
@@ -102,6 +109,8 @@ private struct ColumnCounter<Source: ColumnSource> {
     private var sparse: [Int: UInt32] = [:]
     private var start = Int64.min
     private var scratch: [[UInt32]]
+    /// Codes of the first column, by row of the zone.
+    private var firsts = [UInt32](repeating: 0, count: zoneRows)
 
     private static var denseMax: Int { 1 << 20 }
 
@@ -125,18 +134,28 @@ private struct ColumnCounter<Source: ColumnSource> {
             tally.add(seconds: 0, count: UInt64(bits.count))
             return
         }
-        if interval == nil, columns.count == 1, !dense.isEmpty {
+        if interval == nil, !dense.isEmpty, columns.count <= 2 {
             var dense = dense
-            self.dense = []
+            var firsts = firsts
+            (self.dense, self.firsts) = ([], [])
+            let size = columns.count == 2 ? sizes[1] : 1
             try source.withCodes(columns[0], rows) { codes in
-                dense.withUnsafeMutableBufferPointer { dense in
-                    bits.forEach { row in
-                        let code = codes.code(row)
-                        if code < dense.count { dense[code] &+= 1 }
+                if columns.count == 1 {
+                    Self.count(bits, &dense) { codes.code($0) }
+                    return
+                }
+                firsts.withUnsafeMutableBufferPointer { firsts in
+                    bits.forEach { firsts[$0] = UInt32(truncatingIfNeeded: codes.code($0)) }
+                }
+            }
+            if columns.count == 2 {
+                try source.withCodes(columns[1], rows) { codes in
+                    firsts.withUnsafeBufferPointer { firsts in
+                        Self.count(bits, &dense) { Int(firsts[$0]) &* size &+ codes.code($0) }
                     }
                 }
             }
-            self.dense = dense
+            (self.dense, self.firsts) = (dense, firsts)
             return
         }
         for (index, column) in columns.enumerated() {
@@ -173,12 +192,30 @@ private struct ColumnCounter<Source: ColumnSource> {
         }
     }
 
+    @inline(__always)
+    private static func count(_ bits: ZoneBits, _ dense: inout [UInt32], _ key: (Int) -> Int) {
+        dense.withUnsafeMutableBufferPointer { dense in
+            bits.forEach { row in
+                let key = key(row)
+                if key < dense.count { dense[key] &+= 1 }
+            }
+        }
+    }
+
     mutating func flush(into tally: inout EventTally) throws(HistoryError) {
         var counts: [(key: Int, count: UInt32)] = []
         if dense.isEmpty {
             counts = sparse.map { ($0.key, $0.value) }
             sparse.removeAll(keepingCapacity: true)
         } else if interval == nil, columns.count == 1 {
+            if dense[0] > 0 { tally.add(seconds: 0, value: nil, count: UInt64(dense[0])) }
+            try source.forEachText(columns[0]) { code, text in
+                if code < dense.count, dense[code] > 0 {
+                    tally.add(seconds: 0, value: text, count: UInt64(dense[code]))
+                }
+            }
+            return
+        } else if interval == nil, columns.count == 2 {
             for (key, count) in dense.enumerated() where count > 0 { counts.append((key, count)) }
         } else {
             for key in touched {

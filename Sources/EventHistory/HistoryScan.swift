@@ -2,7 +2,9 @@
 //
 // Counting over all events that match. Segments are taken by several threads. Where columns decide the filter and hold what is
 // grouped by, no record is touched (HistoryScan+Columns.swift). Otherwise columns tell which events may match, and their blocks
-// are decompressed once, in the order of the file, past the cache.
+// are decompressed once, in the order of the file, past the cache; the rest of the filter is asked of their tokens
+// (TokenFilter.swift), and where these do not tell, of the record. Where columns hold what is grouped by, the events that match
+// are then counted by columns.
 
 internal import Dispatch
 internal import EventRecord
@@ -27,18 +29,28 @@ struct HistoryScan {
         var tally: EventTally
         var done: UInt64 = 0
         var failure: HistoryError?
+        /// By the segment's place in the list of scans: arrival indexes of events that match.
+        var matching: [Int: [[UInt32]]] = [:]
     }
 
     private static let threadsMax = 8
-    /// Blocks of a segment that a thread takes at once.
-    private static let blocksAtOnce = 64
+    /// Blocks of a segment that a thread takes at once; they are of one group.
+    private static let blocksAtOnce = 128
 
-    /// What a thread works on: some blocks of a segment, or all of its columns.
-    private struct Portion: Sendable {
+    /// A segment whose blocks are read.
+    private struct SegmentScan: Sendable {
         var segment: HistorySegment
-        var blocks: Range<Int>
+        /// Events that may match, in the order of arrival; nil for all.
         var arrivals: [UInt32]?
-        var test: RowTest
+        var question: BlockScan.Question
+    }
+
+    /// What a thread works on.
+    private struct Portion: Sendable {
+        var scan: Int
+        var blocks: Range<Int>
+        /// Places in the scan's arrivals.
+        var arrivals: Range<Int>
     }
 
     /// Blocks on files and on its own threads.
@@ -49,28 +61,68 @@ struct HistoryScan {
         let views = snapshot.groups.filter { $0.timeMax >= times.lowerBound && $0.timeMin <= times.upperBound }
         let total = segments.reduce(0) { $0 + UInt64($1.events) } + views.reduce(0) { $0 + UInt64($1.count) }
         var whole = empty
-        var done: UInt64 = 0
-        var portions: [Portion] = []
-        for segment in segments {
-            try checkCancelled()
-            let source = SegmentSource(segment: segment, cache: cache)
-            let test = try query.test(source, times, cutoffs)
-            if try countByColumns(source, test, into: &whole) {
-                done += UInt64(segment.events)
-                progress(HistoryProgress(eventsDone: done, eventsTotal: total))
-            } else {
-                try cut(segment, test.necessary, into: &portions)
-            }
-        }
+        let planned = try plan(segments, times, total: total)
+        whole.merge(planned.tally)
         for view in views {
             try checkCancelled()
             let source = GroupSource(view: view)
             let test = try query.test(source, times, cutoffs)
             if try !countByColumns(source, test, into: &whole) { try count(view, test.necessary, into: &whole) }
         }
-        if !portions.isEmpty { try count(portions, total: total, done: done, into: &whole) }
+        if !planned.scans.isEmpty { try count(planned.scans, total: total, done: planned.done, into: &whole) }
         progress(HistoryProgress(eventsDone: total, eventsTotal: total))
         return whole
+    }
+
+    private struct Planned {
+        var tally: EventTally
+        var done: UInt64 = 0
+        var scans: [SegmentScan] = []
+        var failure: HistoryError?
+    }
+
+    /// Counts the segments whose columns suffice, on several threads, and plans how the others are read.
+    private func plan(
+        _ segments: [HistorySegment], _ times: ClosedRange<Int64>, total: UInt64
+    ) throws(HistoryError) -> Planned {
+        let empty = EventTally(grouping)
+        let planned = Mutex(Planned(tally: empty))
+        let next = Atomic<Int>(0)
+        let work: @Sendable (Int) -> Void = { _ in
+            var own = empty
+            while true {
+                let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                guard index < segments.count, planned.withLock({ $0.failure == nil }) else { break }
+                do throws(HistoryError) {
+                    try checkCancelled()
+                    let source = SegmentSource(segment: segments[index], cache: cache)
+                    let test = try query.test(source, times, cutoffs)
+                    var found: SegmentScan?
+                    if try !countByColumns(source, test, into: &own) { found = try scan(source, test.necessary) }
+                    let scan = found
+                    let done = planned.withLock { state in
+                        if let scan { state.scans.append(scan) } else { state.done += UInt64(segments[index].events) }
+                        return state.done
+                    }
+                    progress(HistoryProgress(eventsDone: done, eventsTotal: total))
+                } catch {
+                    planned.withLock { $0.failure = error }
+                    return
+                }
+            }
+            let counted = own
+            planned.withLock { $0.tally.merge(counted) }
+        }
+        if segments.count < 2 {
+            work(0)
+        } else {
+            DispatchQueue.concurrentPerform(iterations: min(segments.count, Self.threadsMax), execute: work)
+        }
+        var result = planned.withLock { $0 }
+        if let failure = result.failure { throw failure }
+        // The oldest first, whichever thread was faster.
+        result.scans.sort { $0.segment.first < $1.segment.first }
+        return result
     }
 
     func checkCancelled() throws(HistoryError) {
@@ -79,116 +131,150 @@ struct HistoryScan {
 
     // MARK: On the records
 
-    private func cut(
-        _ segment: HistorySegment, _ test: RowTest, into portions: inout [Portion]
-    ) throws(HistoryError) {
-        var arrivals: [UInt32]?
-        if case .never = test { return }
-        if case .always = test {
-        } else {
-            let source = SegmentSource(segment: segment, cache: cache)
-            var found: [UInt32] = []
-            let zones = try test.zones(source)
-            for zone in 0..<(segment.events + zoneRows - 1) / zoneRows
-            where zones[zone >> 6] & 1 << UInt64(zone & 63) != 0 {
-                try checkCancelled()
-                let order = try segment.words(.order, zone * zoneRows / pieceRows, cache)
-                let from = zone * zoneRows % pieceRows
-                try test.evaluate(source, zone: zone).forEach { row in
-                    found.append(order.withUnsafeBytes { $0.u32((from + row) * 4) })
-                }
+    /// Whether columns hold all that is grouped by.
+    private var isGroupedByColumns: Bool {
+        grouping.paths.count <= Self.columnsMax && grouping.paths.allSatisfy { $0.dictionaryColumn != nil }
+    }
+
+    /// How a segment's blocks are to be read; nil when no event of it can match.
+    private func scan(_ source: SegmentSource, _ test: RowTest) throws(HistoryError) -> SegmentScan? {
+        let segment = source.segment
+        if case .never = test { return nil }
+        let left = try FilterCompiler(source: source).undecided(query.filter)
+        let question = BlockScan.Question(
+            tokens: TokenQuestion(left), isDecided: left == .all, needsEntry: !isGroupedByColumns)
+        if case .always = test { return SegmentScan(segment: segment, arrivals: nil, question: question) }
+        var found: [UInt32] = []
+        let zones = try test.zones(source)
+        for zone in 0..<(segment.events + zoneRows - 1) / zoneRows
+        where zones[zone >> 6] & 1 << UInt64(zone & 63) != 0 {
+            try checkCancelled()
+            let order = try segment.words(.order, zone * zoneRows / pieceRows, cache)
+            let from = zone * zoneRows % pieceRows
+            try test.evaluate(source, zone: zone).forEach { row in
+                found.append(order.withUnsafeBytes { $0.u32((from + row) * 4) })
             }
-            found.sort()
-            guard !found.isEmpty else { return }
-            arrivals = found
         }
-        for start in stride(from: 0, to: segment.blocks.count, by: Self.blocksAtOnce) {
-            portions.append(
-                Portion(
-                    segment: segment, blocks: start..<min(start + Self.blocksAtOnce, segment.blocks.count),
-                    arrivals: arrivals, test: test))
+        found.sort()
+        return found.isEmpty ? nil : SegmentScan(segment: segment, arrivals: found, question: question)
+    }
+
+    /// Cuts what is to be read into portions; blocks without an event that may match are left out.
+    private func portions(_ scans: [SegmentScan]) -> [Portion] {
+        var portions: [Portion] = []
+        for (index, scan) in scans.enumerated() {
+            let blocks = scan.segment.blocks
+            var at = 0
+            var open: Portion?
+            for block in blocks.indices {
+                var end = at
+                if let arrivals = scan.arrivals {
+                    let last = scan.segment.arrivals(ofBlock: block).upperBound
+                    while end < arrivals.count, Int(arrivals[end]) < last { end += 1 }
+                }
+                defer { at = end }
+                if let portion = open, portion.blocks.count < Self.blocksAtOnce,
+                    blocks[portion.blocks.lowerBound].group == blocks[block].group
+                {
+                    open?.blocks = portion.blocks.lowerBound..<block + 1
+                    open?.arrivals = portion.arrivals.lowerBound..<end
+                    continue
+                }
+                if let open { portions.append(open) }
+                open = Portion(scan: index, blocks: block..<block + 1, arrivals: at..<end)
+            }
+            if let open { portions.append(open) }
         }
+        return portions.filter { scans[$0.scan].arrivals == nil || !$0.arrivals.isEmpty }
     }
 
     private func count(
-        _ portions: [Portion], total: UInt64, done: UInt64, into whole: inout EventTally
+        _ scans: [SegmentScan], total: UInt64, done: UInt64, into whole: inout EventTally
     ) throws(HistoryError) {
         let empty = EventTally(grouping)
+        let portions = portions(scans)
         let counted = Mutex(Counted(tally: empty, done: done))
         let nextPortion = Atomic<Int>(0)
         DispatchQueue.concurrentPerform(iterations: min(portions.count, Self.threadsMax)) { _ in
             var own = empty
-            var scratch: [UInt8] = []
+            let blocks = BlockScan()
             while true {
                 let index = nextPortion.wrappingAdd(1, ordering: .relaxed).oldValue
                 guard index < portions.count, counted.withLock({ $0.failure == nil }) else { break }
+                let portion = portions[index]
+                var matching: [UInt32] = []
                 do throws(HistoryError) {
-                    try count(portions[index], &scratch, into: &own)
+                    try read(portion, of: scans[portion.scan], blocks, into: &own, &matching)
                 } catch {
                     counted.withLock { $0.failure = error }
                     return
                 }
-                let events = events(of: portions[index])
+                let segment = scans[portion.scan].segment
+                let events = portion.blocks.reduce(0) { $0 + segment.arrivals(ofBlock: $1).count }
+                let found = matching
                 let done = counted.withLock { state in
-                    state.done += UInt64(events.count)
+                    state.done += UInt64(events)
+                    if !found.isEmpty { state.matching[portion.scan, default: []].append(found) }
                     return state.done
                 }
-                progress(HistoryProgress(eventsDone: done, eventsTotal: total))
+                progress(HistoryProgress(eventsDone: min(done, total), eventsTotal: total))
             }
             counted.withLock { $0.tally.merge(own) }
         }
         let result = counted.withLock { $0 }
         if let failure = result.failure { throw failure }
         whole.merge(result.tally)
+        for (index, matching) in result.matching {
+            let source = SegmentSource(segment: scans[index].segment, cache: cache)
+            try countByColumns(source, rows: rows(source, ofArrivals: matching), into: &whole)
+        }
     }
 
-    /// The arrival indexes that a portion covers.
-    private func events(of portion: Portion) -> Range<Int> {
-        let blocks = portion.segment.blocks
-        let end =
-            portion.blocks.upperBound < blocks.count
-            ? blocks[portion.blocks.upperBound].first : portion.segment.events
-        return blocks[portion.blocks.lowerBound].first..<end
-    }
-
-    private func count(
-        _ portion: Portion, _ scratch: inout [UInt8], into tally: inout EventTally
+    /// Reads a portion's blocks: counts events that match, or notes them where columns hold what is grouped by.
+    private func read(
+        _ portion: Portion, of scan: SegmentScan, _ blocks: BlockScan, into tally: inout EventTally,
+        _ matching: inout [UInt32]
     ) throws(HistoryError) {
-        let segment = portion.segment
-        let covered = events(of: portion)
-        var at = 0
-        if let arrivals = portion.arrivals {
-            at = arrivals.firstIndex { Int($0) >= covered.lowerBound } ?? arrivals.count
-        }
-        for index in portion.blocks {
-            let first = segment.blocks[index].first
-            let end = index + 1 < segment.blocks.count ? segment.blocks[index + 1].first : segment.events
-            if let arrivals = portion.arrivals {
-                guard at < arrivals.count else { return }
-                guard Int(arrivals[at]) < end else { continue }
-            }
+        var at = portion.arrivals.lowerBound
+        for block in portion.blocks {
             try checkCancelled()
-            let group = try segment.group(segment.blocks[index].group, cache)
-            let bytes = try segment.block(index, group)
-            let malformed = segment.malformed(PartName(kind: .block, index: UInt32(truncatingIfNeeded: index)))
-            for arrival in first..<end {
-                if let arrivals = portion.arrivals {
-                    guard at < arrivals.count, Int(arrivals[at]) < end else { break }
-                    guard Int(arrivals[at]) == arrival else { continue }
-                    at += 1
+            var here: ArraySlice<UInt32>?
+            if let arrivals = scan.arrivals {
+                var end = at
+                let last = scan.segment.arrivals(ofBlock: block).upperBound
+                while end < portion.arrivals.upperBound, Int(arrivals[end]) < last { end += 1 }
+                if end == at { continue }
+                here = arrivals[at..<end]
+                at = end
+            }
+            try blocks.scan(scan.segment, block: block, here, scan.question, cache) { (found) throws(HistoryError) in
+                if scan.question.needsEntry {
+                    try add(found.entry, isDecided: !found.isUndecided, to: &tally)
+                } else {
+                    if found.isUndecided { guard try takes(found.entry) else { return } }
+                    matching.append(UInt32(truncatingIfNeeded: found.arrival))
                 }
-                scratch.removeAll(keepingCapacity: true)
-                let number = try segment.number(arrival, cache)
-                let isWhole = bytes.withUnsafeBytes { bytes in
-                    guard let block = HistoryBlock.Opened(bytes), var reader = block.reader(arrival - first) else {
-                        return false
-                    }
-                    return reader.entry(group, number: number, to: &scratch)
-                }
-                guard isWhole else { throw malformed }
-                try add(scratch, to: &tally)
             }
         }
+    }
+
+    /// The rows of events, ascending.
+    private func rows(_ source: SegmentSource, ofArrivals parts: [[UInt32]]) throws(HistoryError) -> [UInt32] {
+        let events = source.events
+        var wanted = [UInt64](repeating: 0, count: events / 64 + 1)
+        for part in parts { for arrival in part { wanted[Int(arrival) >> 6] |= 1 << UInt64(arrival & 63) } }
+        var rows: [UInt32] = []
+        for piece in 0..<(events + pieceRows - 1) / pieceRows {
+            let order = try source.segment.words(.order, piece, source.cache)
+            order.withUnsafeBytes { order in
+                for row in 0..<order.count / 4 {
+                    let arrival = Int(order.u32(row * 4))
+                    guard arrival < events, wanted[arrival >> 6] & 1 << UInt64(arrival & 63) != 0 else { continue }
+                    rows.append(UInt32(truncatingIfNeeded: piece * pieceRows + row))
+                }
+            }
+        }
+        return rows
     }
 
     private func count(_ view: GroupView, _ test: RowTest, into tally: inout EventTally) throws(HistoryError) {
@@ -203,25 +289,48 @@ struct HistoryScan {
                 guard view.append(row, to: &scratch) else {
                     throw HistoryError(.damaged, "an unsealed event cannot be read; restart the server")
                 }
-                try add(scratch, to: &tally)
+                try scratch.withBytes { (entry) throws(HistoryError) in try add(entry, isDecided: false, to: &tally) }
             }
         }
     }
 
     /// Counts an entry if the query takes its record.
-    private func add(_ entry: [UInt8], to tally: inout EventTally) throws(HistoryError) {
-        let isWhole = entry.withUnsafeBytes { entry in
-            guard EventHeader.parse(entry) != nil else { return false }
-            guard UnsafeRawBufferPointer(rebasing: entry[1..<13]).isSame(query.ownerAccount) else { return true }
-            let record = UnsafeRawBufferPointer(rebasing: entry[EventEnvelope.headerBytes...])
-            var fields = EventFields()
-            _ = try? EventReader.scan(record, into: &fields)
-            if query.startSeconds != nil || query.endSeconds != nil {
-                guard let times = query.times, times.contains(fields.eventSeconds ?? 0) else { return true }
-            }
-            if query.takes(fields, in: record) { tally.add(fields, in: record) }
-            return true
+    private func add(
+        _ entry: UnsafeRawBufferPointer, isDecided: Bool, to tally: inout EventTally
+    ) throws(HistoryError) {
+        var fields = EventFields()
+        if !isDecided { guard try takes(entry, &fields) else { return } }
+        let record = UnsafeRawBufferPointer(rebasing: entry[min(EventEnvelope.headerBytes, entry.count)...])
+        if isDecided { _ = try? EventReader.scan(record, into: &fields) }
+        tally.add(fields, in: record)
+    }
+
+    private func takes(_ entry: UnsafeRawBufferPointer) throws(HistoryError) -> Bool {
+        var fields = EventFields()
+        return try takes(entry, &fields)
+    }
+
+    /// Whether the query takes an entry's record, whose fields are then known.
+    private func takes(_ entry: UnsafeRawBufferPointer, _ fields: inout EventFields) throws(HistoryError) -> Bool {
+        guard EventHeader.parse(entry) != nil else {
+            throw HistoryError(.damaged, "an entry of the history has no envelope")
         }
-        guard isWhole else { throw HistoryError(.damaged, "an entry of the history has no envelope") }
+        guard UnsafeRawBufferPointer(rebasing: entry[1..<13]).isSame(query.ownerAccount) else { return false }
+        let record = UnsafeRawBufferPointer(rebasing: entry[EventEnvelope.headerBytes...])
+        _ = try? EventReader.scan(record, into: &fields)
+        if query.startSeconds != nil || query.endSeconds != nil {
+            guard let times = query.times, times.contains(fields.eventSeconds ?? 0) else { return false }
+        }
+        return query.takes(fields, in: record)
+    }
+}
+
+extension [UInt8] {
+    /// Gives the bytes to the body; what this throws is thrown on.
+    func withBytes(_ body: (UnsafeRawBufferPointer) throws(HistoryError) -> Void) throws(HistoryError) {
+        let outcome = withUnsafeBytes { bytes -> Result<Void, HistoryError> in
+            do throws(HistoryError) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        try outcome.get()
     }
 }

@@ -60,7 +60,7 @@ struct HistorySearch {
                 try sources[index].open(query, bounds, cutoffs, cache)
             } else {
                 let place = sources[index].head
-                if let event = try check(sources[index].entry(cache), at: place) {
+                if let entry = try sources[index].entry(cache), let event = try check(entry, at: place) {
                     if events.count == query.limit, let last = events.last {
                         let position = HistoryPosition(seconds: last.event.eventSeconds ?? 0, number: last.number)
                         return HistoryPage(
@@ -120,6 +120,9 @@ struct HistorySource {
     let timeMax: Int64
     private var isOldestFirst = false
     private var test = RowTest.never
+    /// What columns do not decide, and tokens may.
+    private var question: TokenQuestion?
+    private var filters: [UInt32: TokenFilter<SegmentGroup>] = [:]
     /// Zones that are still to look into, a bit each.
     private var zones: [UInt64] = []
     /// Candidate rows of the zone (or group) at hand, the next at the end.
@@ -173,6 +176,8 @@ struct HistorySource {
             if range.count < segment.events { tests.append(range.isEmpty ? .never : .range(range)) }
             test = .all(tests)
             zones = try test.zones(source)
+            let left = try FilterCompiler(source: source).undecided(query.filter)
+            question = left == .all ? nil : TokenQuestion(left)
         }
         try settle(cache)
     }
@@ -243,12 +248,28 @@ struct HistorySource {
         return low
     }
 
-    /// The entry of the next candidate.
-    func entry(_ cache: HistoryCache) throws(HistoryError) -> ArraySlice<UInt8> {
-        guard let row = rows.last.map({ Int($0) }) else { return [] }
+    /// The entry of the next candidate; nil when its tokens tell that it is none.
+    mutating func entry(_ cache: HistoryCache) throws(HistoryError) -> ArraySlice<UInt8>? {
+        guard let row = rows.last.map({ Int($0) }) else { return nil }
         switch place {
         case .group(let view): return try view.entry(row)
-        case .segment(let segment): return try segment.entry(segment.arrival(row, cache), cache)
+        case .segment(let segment):
+            let arrival = try segment.arrival(row, cache)
+            guard let question else { return try segment.entry(arrival, cache) }
+            // Each holds on to its group.
+            var filters = filters.count > 8 ? [:] : filters
+            self.filters = [:]
+            let entry = try segment.entry(arrival, cache) { number, group, reader in
+                let filter =
+                    filters[number] ?? TokenFilter(group, question, textCount: group.textCount)
+                filters[number] = filter
+                switch filter.verdict(&reader) {
+                case .leaves: return false
+                case .takes, .unknown, .malformed: return true
+                }
+            }
+            self.filters = filters
+            return entry
         }
     }
 }

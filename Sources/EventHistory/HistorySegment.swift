@@ -57,7 +57,7 @@ final class HistorySegment: Sendable {
         guard StableHash.xxh64(Array(footer[..<88])) == footer.withUnsafeBytes({ $0.u64(88) }) else {
             throw .damaged("the footer's checksum is wrong", path, at: footerAt + 88)
         }
-        guard footer.withUnsafeBytes({ $0.u32(8) }) == SegmentLayout.version else {
+        guard SegmentLayout.versionsRead.contains(footer.withUnsafeBytes({ $0.u32(8) })) else {
             throw HistoryError(
                 .damaged, "the segment has a format that this version cannot read; use the version that wrote it",
                 path: path, offset: footerAt + 8)
@@ -284,17 +284,30 @@ final class HistorySegment: Sendable {
 
     /// Texts and shapes of a group of blocks.
     func group(_ index: UInt32, _ cache: HistoryCache) throws(HistoryError) -> SegmentGroup {
-        let name = PartName(kind: .texts, index: index)
-        guard let id = cacheIDs[name] else { throw .damaged("a part is missing", path, at: 0) }
-        return try cache.object(.init(owner: key, part: id)) { () throws(HistoryError) in
-            let shapes = try raw(PartName(kind: .shapes, index: index))
-            guard let group = SegmentGroup(texts: try raw(name), shapes: shapes) else { throw malformed(name) }
-            return group
+        guard let id = cacheIDs[PartName(kind: .shapes, index: index)] else {
+            throw .damaged("a part is missing", path, at: 0)
         }
+        return try cache.object(.init(owner: key, part: id)) { () throws(HistoryError) in
+            try SegmentGroup(self, index)
+        }
+    }
+
+    /// The arrival indexes of a block's events.
+    func arrivals(ofBlock index: Int) -> Range<Int> {
+        let end = index + 1 < blocks.count ? blocks[index + 1].first : events
+        return blocks[index].first..<max(blocks[index].first, end)
     }
 
     /// The entry with that arrival index.
     func entry(_ arrival: Int, _ cache: HistoryCache) throws(HistoryError) -> ArraySlice<UInt8> {
+        try entry(arrival, cache) { _, _, _ in true } ?? []
+    }
+
+    /// The entry with that arrival index, unless the body does not want it, as it sees from its tokens.
+    func entry(
+        _ arrival: Int, _ cache: HistoryCache,
+        unless wants: (_ number: UInt32, SegmentGroup, inout EntryReader) -> Bool
+    ) throws(HistoryError) -> ArraySlice<UInt8>? {
         var low = 0
         var high = blocks.count
         while low + 1 < high {
@@ -305,69 +318,29 @@ final class HistorySegment: Sendable {
         let group = try group(blocks[low].group, cache)
         let name = PartName(kind: .block, index: UInt32(truncatingIfNeeded: low))
         let opened = try part(name, cache) { (stored) throws(HistoryError) in
-            guard let opened = stored.withUnsafeBytes({ HistoryBlock.open($0, group) }) else { throw malformed(name) }
+            guard let opened = stored.withUnsafeBytes({ HistoryBlock.open($0, group) }) else {
+                throw group.failure ?? malformed(name)
+            }
             return opened
         }
         let number = try number(arrival, cache)
         var entry: [UInt8] = []
-        entry.reserveCapacity(2048)
-        let isWhole = opened.withUnsafeBytes { bytes in
+        let isWanted: Bool? = opened.withUnsafeBytes { bytes in
             guard let block = HistoryBlock.Opened(bytes), var reader = block.reader(arrival - blocks[low].first) else {
-                return false
+                return nil
             }
-            return reader.entry(group, number: number, to: &entry)
+            let start = reader
+            guard wants(blocks[low].group, group, &reader) else { return false }
+            reader = start
+            entry.reserveCapacity(2048)
+            return reader.entry(group, number: number, to: &entry) ? true : nil
         }
-        guard isWhole else { throw malformed(name) }
-        return entry[...]
-    }
-
-    /// A block from the file, past the cache.
-    func block(_ index: Int, _ group: SegmentGroup) throws(HistoryError) -> [UInt8] {
-        let name = PartName(kind: .block, index: UInt32(truncatingIfNeeded: index))
-        let stored = try stored(name)
-        guard let opened = stored.withUnsafeBytes({ HistoryBlock.open($0, group) }) else { throw malformed(name) }
-        return opened
+        guard let isWanted else { throw group.failure ?? malformed(name) }
+        return isWanted ? entry[...] : nil
     }
 
     /// Checks everything that opening leaves: every part against its checksum.
     func verify() throws(HistoryError) {
         for name in parts.keys { _ = try raw(name) }
     }
-}
-
-/// Texts and shapes of a group as a segment has them.
-final class SegmentGroup: GroupTexts, CachedPart, @unchecked Sendable {  // guarded by never changing
-    private let memory: UnsafeMutableRawBufferPointer
-    private let texts: TextList
-    private let shapes: TextList
-    let secondsBase: Int64
-
-    /// nil when the parts are malformed.
-    init?(texts: [UInt8], shapes: [UInt8]) {
-        memory = .allocate(byteCount: texts.count + shapes.count + 8, alignment: 8)
-        memory.copyBytes(from: texts)
-        UnsafeMutableRawBufferPointer(rebasing: memory[texts.count...]).copyBytes(from: shapes)
-        let textBytes = UnsafeRawBufferPointer(rebasing: memory[..<texts.count])
-        let shapeBytes = UnsafeRawBufferPointer(rebasing: memory[texts.count..<texts.count + shapes.count])
-        guard textBytes.count >= 12, let textList = TextList(textBytes, at: 8), let shapeList = TextList(shapeBytes)
-        else {
-            memory.deallocate()
-            return nil
-        }
-        self.texts = textList
-        self.shapes = shapeList
-        secondsBase = textBytes.i64(0)
-    }
-
-    deinit { memory.deallocate() }
-
-    var byteCount: Int { memory.count }
-    /// Texts that the group numbers.
-    var textCount: Int { texts.count }
-    var shapeCount: Int { shapes.count }
-
-    @inline(__always)
-    func text(_ number: Int) -> UnsafeRawBufferPointer? { texts.text(number) }
-    @inline(__always)
-    func shape(_ number: Int) -> UnsafeRawBufferPointer? { shapes.text(number - 1) }
 }

@@ -50,7 +50,13 @@ struct CodeSet: Sendable {
     /// The only one, when there is one.
     private(set) var only = 0
 
-    init(textCount: Int) { bits = [UInt64](repeating: 0, count: textCount / 64 + 1) }
+    /// Codes that there are, from 1 on.
+    let textCount: Int
+
+    init(textCount: Int) {
+        self.textCount = textCount
+        bits = [UInt64](repeating: 0, count: textCount / 64 + 1)
+    }
 
     mutating func insert(_ code: Int) {
         bits[code >> 6] |= 1 << UInt64(code & 63)
@@ -205,6 +211,12 @@ indirect enum RowTest: Sendable {
         case .codes(let column, let set):
             return try source.withCodes(column, start..<start + count) { codes in
                 if set.count == 1 { return ZoneBits(codes, count, only: set.only) }
+                // Most often asked: whether there is any text.
+                if set.count == set.textCount {
+                    var bits = ZoneBits(first: count)
+                    bits.subtract(ZoneBits(codes, count, only: 0))
+                    return bits
+                }
                 return set.bits.withUnsafeBufferPointer { words in
                     ZoneBits(count) { index in
                         let code = codes.code(index)
@@ -256,17 +268,53 @@ struct ZoneBits {
         }
     }
 
+    /// The rows that have a code. One and two bytes wide, codes are compared a word of eight bytes at a time.
     init(_ codes: CodeRows, _ count: Int, only code: Int) {
         switch codes.width {
         case 1:
-            let wanted = UInt8(truncatingIfNeeded: code)
-            self.init(count) { codes.bytes[codes.from + $0] == wanted }
+            let spread = UInt64(truncatingIfNeeded: code & 0xFF) &* 0x0101_0101_0101_0101
+            self.init(count, perWord: 8, from: codes.bytes, at: codes.from) { word in
+                // The highest bit of each byte that is 0, then these bits side by side.
+                let other = word ^ spread
+                let zeroes = ~((other & 0x7F7F_7F7F_7F7F_7F7F &+ 0x7F7F_7F7F_7F7F_7F7F) | other) & 0x8080_8080_8080_8080
+                return ((zeroes &>> 7) &* 0x0102_0408_1020_4080) &>> 56
+            }
         case 2:
-            let wanted = UInt16(truncatingIfNeeded: code)
-            self.init(count) { codes.bytes.u16((codes.from + $0) * 2) == wanted }
+            let spread = UInt64(truncatingIfNeeded: code & 0xFFFF) &* 0x0001_0001_0001_0001
+            self.init(count, perWord: 4, from: codes.bytes, at: codes.from * 2) { word in
+                let other = word ^ spread
+                let zeroes = ~((other & 0x7FFF_7FFF_7FFF_7FFF &+ 0x7FFF_7FFF_7FFF_7FFF) | other) & 0x8000_8000_8000_8000
+                return (((zeroes &>> 15) &* 0x0001_0002_0004_0008) &>> 48) & 0xF
+            }
         default:
             let wanted = UInt32(truncatingIfNeeded: code)
             self.init(count) { codes.bytes.u32((codes.from + $0) * 4) == wanted }
+        }
+    }
+
+    /// - Parameter test: for each of so many codes in a word a bit, the first lowest.
+    @inline(__always)
+    private init(
+        _ count: Int, perWord: Int, from bytes: UnsafeRawBufferPointer, at start: Int, _ test: (UInt64) -> UInt64
+    ) {
+        words = InlineArray(repeating: 0)
+        var row = 0
+        while row + 64 <= count {
+            var bits: UInt64 = 0
+            for step in 0..<64 / perWord {
+                bits |= test(bytes.u64(start + row / perWord * 8 + step * 8)) &<< UInt64(step * perWord)
+            }
+            words[row / 64] = bits
+            row += 64
+        }
+        // The last few, one by one.
+        while row < count {
+            var word: UInt64 = 0
+            for byte in 0..<8 / perWord {
+                word |= UInt64(bytes[start + row * (8 / perWord) + byte]) &<< UInt64(byte * 8)
+            }
+            if test(word) & 1 != 0 { words[row / 64] |= 1 << UInt64(row % 64) }
+            row += 1
         }
     }
 

@@ -57,9 +57,16 @@ struct SegmentMerge {
         }
         for (index, segment) in segments.enumerated() {
             for group in 0..<UInt32(truncatingIfNeeded: segment.groups) {
-                for kind in [PartKind.texts, .shapes] {
-                    try copy(
-                        segment, PartName(kind: kind, index: group), PartName(kind: kind, index: groups + group), &sink)
+                var names = [PartName(kind: .shapes, index: group)]
+                let places = PartName(kind: .textPlaces, index: group)
+                if segment.parts[places] != nil { names.append(places) }
+                var part = PartName(kind: .texts, index: group)
+                while segment.parts[part] != nil {
+                    names.append(part)
+                    part.id += 1
+                }
+                for name in names {
+                    try copy(segment, name, PartName(kind: name.kind, id: name.id, index: groups + group), &sink)
                 }
             }
             for (at, place) in segment.blocks.enumerated() {

@@ -6,7 +6,7 @@
 //     directory: for each part 40 bytes: kind u16, id u16, index u32, offset u64, bytes u64, raw bytes u64, checksum u64
 //     footer, 96 bytes:
 //        0  8  "CAIRNHIS"             48  8  checksum of the directory
-//        8  4  version 2              56  8  earliest event time, seconds
+//        8  4  version 3              56  8  earliest event time, seconds
 //       12  4  flags, 0               64  8  latest event time
 //       16  8  first journal number   72  8  bytes of the whole file
 //       24  8  one past the last      80  8  0
@@ -30,11 +30,12 @@ enum PartKind: UInt16, Sendable {
     case block = 10
     case blockTable = 11
     case pieceTimes = 12
+    case textPlaces = 13
 
     /// Whether it is a zstd frame.
     var isCompressed: Bool {
         switch self {
-        case .hashes, .block, .blockTable, .pieceTimes: false
+        case .hashes, .block, .blockTable, .pieceTimes, .textPlaces: false
         default: true
         }
     }
@@ -43,7 +44,7 @@ enum PartKind: UInt16, Sendable {
 /// Names a part within its segment.
 struct PartName: Hashable, Sendable {
     var kind: PartKind
-    /// The column; 0 for what belongs to none.
+    /// The column; of texts, which of the group's parts; 0 for what belongs to none.
     var id: UInt16 = 0
     /// The piece, group or block.
     var index: UInt32 = 0
@@ -51,7 +52,11 @@ struct PartName: Hashable, Sendable {
 
 enum SegmentLayout {
     static let magic = Array("CAIRNHIS".utf8)
-    static let version: UInt32 = 2
+    static let version: UInt32 = 3
+    /// Versions that are read. In version 2 a group's texts were one part, with its base time before them.
+    static let versionsRead: ClosedRange<UInt32> = 2...3
+    /// Texts of a group in a part, as a power of two.
+    static let textsAPart = 9
     static let footerBytes = 96
     static let entryBytes = 40
 }

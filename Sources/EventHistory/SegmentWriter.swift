@@ -91,11 +91,20 @@ enum SegmentWriter {
         try sink.write(PartName(kind: .blockTable), table)
     }
 
+    /// Texts in parts, so that whoever wants a few need not decompress all.
     private static func texts(_ view: GroupView, _ sink: inout SegmentSink) throws(HistoryError) {
         var bytes: [UInt8] = []
         bytes.append(littleEndian: view.group.secondsBase)
-        TextList.encode(view.textCount, into: &bytes) { view.group.texts.text($0) }
-        try sink.write(PartName(kind: .texts), bytes)
+        bytes.append(littleEndian: UInt32(truncatingIfNeeded: view.textCount))
+        bytes.append(littleEndian: UInt32(truncatingIfNeeded: SegmentLayout.textsAPart))
+        try sink.write(PartName(kind: .textPlaces), bytes)
+        for (part, start) in stride(from: 0, to: view.textCount, by: 1 << SegmentLayout.textsAPart).enumerated() {
+            bytes = []
+            TextList.encode(min(1 << SegmentLayout.textsAPart, view.textCount - start), into: &bytes) {
+                view.group.texts.text(start + $0)
+            }
+            try sink.write(PartName(kind: .texts, id: UInt16(truncatingIfNeeded: part)), bytes)
+        }
         bytes = []
         TextList.encode(view.shapeCount - 1, into: &bytes) {
             view.group.shape($0 + 1) ?? UnsafeRawBufferPointer(start: nil, count: 0)
@@ -154,7 +163,7 @@ enum SegmentColumns {
 /// A block: the tokens of some events in the order of arrival. Stored: events u32, bytes of codes u32, of texts u32, of fixed u32,
 /// stored bytes of codes u32; codes as a zstd frame, fixed as it is, texts as a zstd frame to the end.
 struct HistoryBlock {
-    private static let headBytes = 20
+    static let headBytes = 20
 
     static func encode(
         events: Int, _ codes: [UInt8], _ texts: [UInt8], _ fixed: [UInt8], _ compressor: Compressor
@@ -207,13 +216,11 @@ struct HistoryBlock {
 
     /// Decompresses a stored block and finds where its events begin; nil when it is not what it should be.
     static func open<T: GroupTexts>(_ stored: UnsafeRawBufferPointer, _ group: T) -> [UInt8]? {
-        guard stored.count >= headBytes else { return nil }
-        let events = Int(stored.u32(0))
-        let (codeBytes, textBytes) = (Int(stored.u32(4)), Int(stored.u32(8)))
-        let (fixedBytes, packedBytes) = (Int(stored.u32(12)), Int(stored.u32(16)))
+        guard let parts = Stored(stored) else { return nil }
+        let (events, codeBytes, textBytes) = (parts.events, parts.codeBytes, parts.textBytes)
+        let fixedBytes = parts.fixed.count
         let start = 16 + events * 12
         let total = start + codeBytes + textBytes + fixedBytes
-        guard headBytes + packedBytes + fixedBytes <= stored.count, total < 1 << 31 else { return nil }
         var isWhole = false
         let opened = [UInt8](unsafeUninitializedCapacity: total) { buffer, count in
             let room = UnsafeMutableRawBufferPointer(buffer.extracting(..<total))
@@ -221,13 +228,10 @@ struct HistoryBlock {
             let texts = UnsafeMutableRawBufferPointer(
                 rebasing: room[start + codeBytes..<start + codeBytes + textBytes])
             let fixed = UnsafeMutableRawBufferPointer(rebasing: room[(start + codeBytes + textBytes)...])
-            let fixedAt = headBytes + packedBytes
-            fixed.copyMemory(from: UnsafeRawBufferPointer(rebasing: stored[fixedAt..<fixedAt + fixedBytes]))
-            guard
-                Compressor.decompress(
-                    UnsafeRawBufferPointer(rebasing: stored[headBytes..<fixedAt]), to: codes),
-                Compressor.decompress(UnsafeRawBufferPointer(rebasing: stored[(fixedAt + fixedBytes)...]), to: texts)
-            else { return }
+            fixed.copyMemory(from: parts.fixed)
+            guard Compressor.decompress(parts.codes, to: codes), Compressor.decompress(parts.texts, to: texts) else {
+                return
+            }
             for (index, value) in [events, codeBytes, textBytes, fixedBytes].enumerated() {
                 room.storeBytes(
                     of: UInt32(truncatingIfNeeded: value).littleEndian, toByteOffset: index * 4, as: UInt32.self)

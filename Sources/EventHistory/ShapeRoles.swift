@@ -77,8 +77,10 @@ struct ShapeRoles {
         for field in [EventField.eventName, .eventSource, .eventType, .eventCategory] where slot(field) >= 0 {
             isPlain = false
         }
-        if fields[.userIdentity].isPresent, identity < 0, record[Int(fields[.userIdentity].offset)] == 0x7B {
-            isPlain = false
+        if fields[.userIdentity].isPresent, identity < 0 {
+            // Also where it is a list: an object in its place has the same shape.
+            let first = record[Int(fields[.userIdentity].offset)]
+            if first == 0x7B || first == 0x5B { isPlain = false }
         }
         var found: [Int] = []
         var isClear = true

@@ -11,7 +11,7 @@ package indirect enum EventFilter: Sendable, Hashable {
     case or([EventFilter])
     case not(EventFilter)
     case compare(EventField, EventComparison, String)
-    /// The field is there and not null.
+    /// The field is there and not null, and where it is one of `EventPath.textFields`, no object or list.
     case exists(EventField)
     case category(EventCategory)
     /// Event time in seconds since 1970, both ends inclusive; nil is open.
@@ -79,6 +79,8 @@ extension EventFilter {
             return fields.eventID(in: record).withUnsafeUTF8 { comparison.holds($0, value) }
         case .compare(let field, let comparison, let value):
             return fields.withText(field, in: record) { text in text.map { comparison.holds($0, value) } ?? false }
+        case .exists(let field) where EventPath.textFields.contains(field):
+            return fields.withText(field, in: record) { $0 != nil }
         case .exists(let field): return fields.exists(field, in: record)
         case .category(let category): return fields.category(in: record) == category
         case .time(let from, let through):

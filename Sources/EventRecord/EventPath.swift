@@ -42,6 +42,14 @@ package struct EventPath: Sendable, Hashable {
     /// The field that is exactly this place, if the reader finds it.
     package var wholeField: EventField? { restStart == names.count ? field : nil }
 
+    /// Fields that are texts by the record schema, and in history's columns: an object or list there counts as no value.
+    static let textFields: Set<EventField> = [
+        .eventName, .eventSource, .awsRegion, .identityAccessKeyID, .identityARN, .sourceIPAddress, .errorCode,
+    ]
+
+    /// The field that is exactly this place, if it is one of `textFields`.
+    var textField: EventField? { wholeField.flatMap { Self.textFields.contains($0) ? $0 : nil } }
+
     /// As the filter language writes it.
     package var text: String {
         names.map { name in
@@ -58,14 +66,16 @@ package struct EventPath: Sendable, Hashable {
         _ fields: EventFields, in record: UnsafeRawBufferPointer, where test: (UnsafeRawBufferPointer) -> Bool
     ) -> Bool {
         if let derived { return hasDerived(derived, fields, record, test) }
+        if let textField { return fields.withText(textField, in: record) { $0.map(test) ?? false } }
         return walk(fields, record) { span in
             JSONText.withText(span, in: record) { text in text.map(test) ?? false }
         }
     }
 
-    /// Whether there is anything at the place but null; an object or list counts.
+    /// Whether there is anything at the place but null; an object or list counts, but for fields that are texts.
     package func exists(_ fields: EventFields, in record: UnsafeRawBufferPointer) -> Bool {
         if let derived { return hasDerived(derived, fields, record) { _ in true } }
+        if let textField { return fields.withText(textField, in: record) { $0 != nil } }
         return walk(fields, record, takesContainers: true) { span in record[Int(span.offset)] != 0x6E }
     }
 
@@ -73,6 +83,7 @@ package struct EventPath: Sendable, Hashable {
     package func withFirst<R>(
         _ fields: EventFields, in record: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer?) -> R
     ) -> R {
+        if let textField { return fields.withText(textField, in: record, body) }
         if let field = wholeField, fields[field].isPresent {
             let first = record[Int(fields[field].offset)]
             if first != 0x7B, first != 0x5B { return fields.withText(field, in: record, body) }
@@ -179,7 +190,7 @@ package struct EventPath: Sendable, Hashable {
         }
     }
 
-    private static func isName(_ span: JSONSpan, _ name: String, _ cursor: JSONCursor) -> Bool {
+    static func isName(_ span: JSONSpan, _ name: String, _ cursor: JSONCursor) -> Bool {
         let inside = UnsafeRawBufferPointer(start: cursor.base + Int(span.offset) + 1, count: span.length - 2)
         return span.hasEscapes
             ? JSONText.decoded(inside).withUnsafeBytes { $0.isEqual(to: name) } : inside.isEqual(to: name)

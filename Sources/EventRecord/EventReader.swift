@@ -55,15 +55,12 @@ package enum EventReader {
 
     /// Scans into fields that the caller keeps; after an error they hold what was found before the fault.
     package static func scan(_ record: UnsafeRawBufferPointer, into fields: inout EventFields) throws(EventError) {
-        fields = EventFields()
-        guard record.count <= recordBytesMax else { throw EventError(.tooLarge, at: recordBytesMax) }
-        var cursor = JSONCursor(record)
-        let first: UInt8
-        do throws(EventError) { first = try cursor.next() } catch {
-            throw error.reason == .unexpectedEnd ? EventError(.empty, at: 0) : error
+        guard record.count <= recordBytesMax else {
+            fields = EventFields()
+            throw EventError(.tooLarge, at: recordBytesMax)
         }
-        guard first == 0x7B else { throw EventError(.notAnObject, at: cursor.position) }
-        try object(&cursor, parent: nil, table: .record, into: &fields)
+        var cursor = JSONCursor(record)
+        try scan(&cursor, into: &fields)
         while cursor.position < cursor.count {
             let byte = cursor.byte(cursor.position)
             guard byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 else {
@@ -82,6 +79,16 @@ package enum EventReader {
         var cursor = JSONCursor(bytes, end: recordBytesMax)
         do throws(EventError) { try object(&cursor, parent: nil, table: .record, into: &fields) } catch { return nil }
         return cursor.position
+    }
+
+    private static func scan(_ cursor: inout JSONCursor, into fields: inout EventFields) throws(EventError) {
+        fields = EventFields()
+        let first: UInt8
+        do throws(EventError) { first = try cursor.next() } catch {
+            throw error.reason == .unexpectedEnd ? EventError(.empty, at: 0) : error
+        }
+        guard first == 0x7B else { throw EventError(.notAnObject, at: cursor.position) }
+        try object(&cursor, parent: nil, table: .record, into: &fields)
     }
 
     private static func object(

@@ -69,6 +69,14 @@ package struct EventTally: Sendable {
         self.count(count)
     }
 
+    /// Counts events of a time with this value at the one path.
+    package mutating func add(seconds: Int64, value: UnsafeRawBufferPointer?, count: UInt64) {
+        scratch.removeAll(keepingCapacity: true)
+        appendStart(of: seconds)
+        append(value)
+        self.count(count)
+    }
+
     /// Adds what another tally of the same grouping has counted.
     package mutating func merge(_ other: EventTally) {
         for group in other.groups {
@@ -80,7 +88,19 @@ package struct EventTally: Sendable {
     }
 
     /// The groups: by time, then the largest first, then by their values.
-    package var rows: [Row] {
+    package var rows: [Row] { rows(first: .max) }
+
+    /// The first so many of the groups, in the same order.
+    package func rows(first limit: Int) -> [Row] {
+        var least: UInt64 = 0
+        if grouping.intervalSeconds == nil, limit < groups.count {
+            // None that is smaller than the last of these can be among the first.
+            least = limit > 0 ? groups.map(\.count).sorted(by: >)[limit - 1] : .max
+        }
+        return Array(sorted(groups.lazy.filter { $0.count >= least }).prefix(limit))
+    }
+
+    private func sorted(_ groups: some Sequence<(key: [UInt8], count: UInt64)>) -> [Row] {
         var rows: [Row] = groups.map { group in
             group.key.withUnsafeBytes { key in
                 var at = 0
@@ -106,7 +126,10 @@ package struct EventTally: Sendable {
         rows.sort { a, b in
             if a.startSeconds != b.startSeconds { return a.startSeconds ?? .min < b.startSeconds ?? .min }
             if a.count != b.count { return a.count > b.count }
-            for (x, y) in zip(a.values, b.values) where x != y { return x ?? "" < y ?? "" }
+            for (x, y) in zip(a.values, b.values) where x != y {
+                guard let x, let y else { return x == nil }
+                return x < y
+            }
             return false
         }
         return rows

@@ -228,7 +228,7 @@ package struct AddressRange: Sendable, Hashable {
 extension UnsafeRawBufferPointer {
     /// Whether the bytes of another buffer stand somewhere in a row. Looks for the last byte first: texts that differ late, as
     /// names with a common beginning do, are told apart early.
-    func contains(_ other: UnsafeRawBufferPointer) -> Bool {
+    package func contains(_ other: UnsafeRawBufferPointer) -> Bool {
         guard other.count <= count else { return false }
         guard other.count > 0, let base = baseAddress else { return true }
         let last = other[other.count - 1]

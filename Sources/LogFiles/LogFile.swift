@@ -56,11 +56,13 @@ package struct LogFile: Sendable {
     package static func content(
         of file: [UInt8], bytesMax: Int = Limits.contentBytesMax
     ) throws(LogFileError) -> [UInt8] {
-        guard Gzip.isGzip(file) else {
-            guard file.count <= bytesMax else { throw LogFileError(.tooLarge, "the content exceeds the limit") }
-            return file
+        let reader = try LogFileReader(contentBytesMax: bytesMax)
+        let content = file.withUnsafeBytes { file -> Result<[UInt8], LogFileError> in
+            do throws(LogFileError) { return .success(Array(try reader.content(of: file))) } catch {
+                return .failure(error)
+            }
         }
-        return try Gzip.inflate(file, bytesMax: bytesMax)
+        return try content.get()
     }
 
     /// Compresses any content as delivered files are; digests use it too.

@@ -31,8 +31,19 @@ package struct LogFileRecords: Sendable, Equatable {
 extension LogFile {
     /// Splits content into records; never throws, since what is wrong is told in `problems`.
     package static func records(in content: [UInt8]) -> LogFileRecords {
-        content.withUnsafeBytes { bytes in
-            var splitter = RecordSplitter(bytes: bytes)
+        content.withUnsafeBytes { records(in: $0) { _ in nil } }
+    }
+
+    /// Splits content into records while somebody else reads them, so that no byte of a good record is looked at twice.
+    ///
+    /// - Parameter read: reads the record that begins at an offset, and gives the offset behind it; nil when it does not take it.
+    ///   It is asked for each record of a list.
+    /// - Returns: the records that were not taken: those it gave nil for, and those in no list.
+    package static func records(
+        in content: UnsafeRawBufferPointer, reading read: (_ start: Int) -> Int?
+    ) -> LogFileRecords {
+        withoutActuallyEscaping(read) { read in
+            var splitter = RecordSplitter(bytes: content, read: read)
             splitter.split()
             return splitter.found
         }
@@ -41,10 +52,14 @@ extension LogFile {
 
 private struct RecordSplitter {
     let bytes: UnsafeRawBufferPointer
+    let read: (Int) -> Int?
     var index = 0
     var found = LogFileRecords()
 
-    init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    init(bytes: UnsafeRawBufferPointer, read: @escaping (Int) -> Int?) {
+        self.bytes = bytes
+        self.read = read
+    }
 
     private struct Broken: Error { let reason: String }
 
@@ -121,6 +136,10 @@ private struct RecordSplitter {
             case UInt8(ascii: ","): index += 1
             case UInt8(ascii: "{"):
                 let start = index
+                if let end = read(start), end > start, end <= bytes.count {
+                    index = end
+                    continue
+                }
                 do throws(Broken) {
                     try skipValue()
                 } catch {
@@ -184,6 +203,20 @@ private struct RecordSplitter {
         let start = index + 1
         index = start
         while index < bytes.count {
+            // Eight at a time, as long as none of them is a quote or a backslash.
+            if index + 8 <= bytes.count {
+                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+                let quote = word ^ 0x2222_2222_2222_2222
+                let slash = word ^ 0x5C5C_5C5C_5C5C_5C5C
+                let ends =
+                    ((quote &- 0x0101_0101_0101_0101) & ~quote | (slash &- 0x0101_0101_0101_0101) & ~slash)
+                    & 0x8080_8080_8080_8080
+                if ends == 0 {
+                    index += 8
+                    continue
+                }
+                index += ends.trailingZeroBitCount &>> 3
+            }
             let byte = bytes[index]
             if byte == UInt8(ascii: "\"") {
                 index += 1

@@ -13,7 +13,9 @@ internal import func ServiceLifecycle.gracefulShutdown
 /// - `POST /events/search`, `{"filter":"...","start":S,"end":S,"order":"newest|oldest","limit":N,"token":"..."}`: records, one a
 ///   line, as they were recorded. The header `x-cairn-next-token` is there when more follow.
 /// - `POST /events/count`, `{"filter":"...","start":S,"end":S,"by":["path"],"every":S,"top":N}`: `{"total":N,"beyondGroups":N,
-///   "groups":N,"rows":[{"start":S,"values":["..."|null],"count":N}]}`.
+///   "groups":N,"rows":[{"start":S,"values":["..."|null],"count":N}]}`. With `"progress":true` the answer is one object a line:
+///   `{"eventsDone":N,"eventsTotal":N}` as often as there is something to tell, and at last the counts, or what went wrong as
+///   `{"code":"...","message":"..."}`.
 /// - `POST /events/tail`, `{"filter":"...","last":N}`: the last N events, oldest first, then each event as soon as it is durable,
 ///   one a line, until the client goes or the server stops. Blank lines mean nothing: they keep the connection in use.
 ///
@@ -74,6 +76,7 @@ struct EventQueries: Sendable {
         var every: Int64?
         var top = EventQueries.rowsMax
         var last = 0
+        var tellsProgress = false
         /// Seconds: where a tail begins, by the time at which events were recorded here.
         var since: Int64?
 
@@ -92,6 +95,11 @@ struct EventQueries: Sendable {
                 case "since": since = try Self.number(member, 0...(1 << 40))
                 case "every": every = try Self.number(member, 1...(1 << 36))
                 case "token": token = try Self.text(member)
+                case "progress":
+                    guard case .bool(let flag) = member.value else {
+                        throw .validation("`progress` must be true or false.")
+                    }
+                    tellsProgress = flag
                 case "order":
                     switch try Self.text(member) {
                     case "newest": order = .newestFirst
@@ -169,25 +177,71 @@ struct EventQueries: Sendable {
 
     @Sendable private func count(_ question: Question, _ call: Call) async throws(AWSError) -> Answer {
         let query = try question.query(of: call)
-        let tally: EventTally
+        let grouping = EventTally.Grouping(paths: question.by, intervalSeconds: question.every)
+        if question.tellsProgress {
+            return Answer(
+                body: .stream(counting(query, grouping, top: question.top)),
+                headers: [WireHeader("content-type", "application/x-ndjson")])
+        }
         do throws(HistoryError) {
-            tally = try await history.tally(query, .init(paths: question.by, intervalSeconds: question.every))
+            return Answer(body: .members(Self.members(try await history.tally(query, grouping), top: question.top)))
         } catch {
             throw Self.refusal(error)
         }
-        let rows = tally.rows.prefix(question.top).map { row -> WireValue in
+    }
+
+    /// Counts while it tells how far it is: at each hundredth of the way, or more rarely when the client is slow.
+    private func counting(
+        _ query: HistoryQuery, _ grouping: EventTally.Grouping, top: Int
+    ) -> AnswerStream {
+        AnswerStream(length: nil) { write in
+            let (told, teller) = AsyncStream<HistoryProgress>.makeStream(bufferingPolicy: .bufferingNewest(1))
+            async let outcome = tally(query, grouping, teller)
+            var hundredth: UInt64 = 0
+            for await progress in told where progress.eventsTotal > 0 {
+                let now = progress.eventsDone * 100 / progress.eventsTotal
+                guard now > hundredth else { continue }
+                hundredth = now
+                let line: WireStructure = [
+                    "eventsDone": .integer(Int64(clamping: progress.eventsDone)),
+                    "eventsTotal": .integer(Int64(clamping: progress.eventsTotal)),
+                ]
+                try await write(ByteBuffer(bytes: WireValue.structure(line).json + [0x0A]))
+            }
+            let last: WireStructure =
+                switch await outcome {
+                case .success(let tally): Self.members(tally, top: top)
+                case .failure(let error):
+                    ["code": .string(error.code), "message": .string(error.message)]
+                }
+            try await write(ByteBuffer(bytes: WireValue.structure(last).json + [0x0A]))
+        }
+    }
+
+    private func tally(
+        _ query: HistoryQuery, _ grouping: EventTally.Grouping, _ teller: AsyncStream<HistoryProgress>.Continuation
+    ) async -> Result<EventTally, AWSError> {
+        defer { teller.finish() }
+        do throws(HistoryError) {
+            return .success(try await history.tally(query, grouping) { teller.yield($0) })
+        } catch {
+            return .failure(Self.refusal(error))
+        }
+    }
+
+    private static func members(_ tally: EventTally, top: Int) -> WireStructure {
+        let rows = tally.rows(first: top).map { row -> WireValue in
             var members = WireStructure()
             if let start = row.startSeconds { members.append("start", .integer(start)) }
             members.append("values", .list(row.values.map { WireValue($0) }))
             members.append("count", .integer(Int64(clamping: row.count)))
             return .structure(members)
         }
-        return Answer(
-            body: .members([
-                "total": .integer(Int64(clamping: tally.total)),
-                "beyondGroups": .integer(Int64(clamping: tally.beyondGroups)),
-                "groups": .integer(Int64(tally.groupCount)), "rows": .list(rows),
-            ]))
+        return [
+            "total": .integer(Int64(clamping: tally.total)),
+            "beyondGroups": .integer(Int64(clamping: tally.beyondGroups)),
+            "groups": .integer(Int64(tally.groupCount)), "rows": .list(rows),
+        ]
     }
 
     @Sendable private func tail(_ question: Question, _ call: Call) async throws(AWSError) -> Answer {

@@ -26,6 +26,9 @@ struct EventOptions: ParsableArguments {
     @Option(parsing: .upToNextOption, help: "Ask log files, and folders of them, instead of a data folder.")
     var files: [String] = []
 
+    @Flag(help: "With --files: take an event once, by its eventID, however many files hold it.")
+    var unique = false
+
     @Flag(help: "Print JSON, one object a line.")
     var json = false
 
@@ -83,8 +86,9 @@ struct EventOptions: ParsableArguments {
         if !files.isEmpty {
             let found = try LogFolder.files(files)
             guard !found.isEmpty else { throw ValidationError("no log files under \(files.joined(separator: ", "))") }
-            return try await body(.files(found))
+            return try await body(.files(found, isUnique: unique))
         }
+        guard !unique else { throw ValidationError("--unique is for --files; history has each event once") }
         var flags: [String: String] = [:]
         flags["data"] = data
         flags["config"] = config
@@ -142,13 +146,13 @@ struct EventQuestion: Sendable {
             token: token)
     }
 
-    func takes(_ event: Event) -> Bool {
+    func takes(_ fields: EventFields, in record: UnsafeRawBufferPointer) -> Bool {
         if start != nil || end != nil {
-            guard let seconds = event.eventSeconds, seconds >= start ?? .min, seconds <= end ?? .max else {
+            guard let seconds = fields.eventSeconds, seconds >= start ?? .min, seconds <= end ?? .max else {
                 return false
             }
         }
-        return filter.matches(event)
+        return filter.matches(fields, in: record)
     }
 }
 
@@ -164,7 +168,7 @@ struct EventCounts: Sendable {
 enum EventArchive: Sendable {
     case server(OwnInterface)
     case folder(History, account: String)
-    case files([LogFolder.File])
+    case files([LogFolder.File], isUnique: Bool)
 
     private static let pageMax = 1000
 
@@ -199,8 +203,9 @@ enum EventArchive: Sendable {
                 for found in page.events { try body(found.event) }
                 token = page.nextToken
             } while token != nil && left > 0
-        case .files(let files):
-            for event in try await FileScan(files: files, question: question).first(limit, order) { try body(event) }
+        case .files(let files, let isUnique):
+            let scan = FileScan(files: files, question: question, isUnique: isUnique)
+            for event in try await scan.first(limit, order) { try body(event) }
         }
     }
 
@@ -212,20 +217,41 @@ enum EventArchive: Sendable {
             members.append("by", .list(grouping.paths.map { .string($0.text) }))
             if let every = grouping.intervalSeconds { members.append("every", .integer(every)) }
             members.append("top", .integer(Int64(top)))
+            let meter = ProgressMeter()
+            if meter.isTerminal { members.append("progress", .bool(true)) }
             let answer = try await server.post("/events/count", body: WireValue.structure(members).json)
-            let bytes = try await answer.body.collect(upTo: 256 << 20)
-            return try EventCounts(answer: Array(bytes.readableBytesView))
+            guard meter.isTerminal else {
+                let bytes = try await answer.body.collect(upTo: 256 << 20)
+                return try EventCounts(answer: Array(bytes.readableBytesView))
+            }
+            var lines = LineReader()
+            var last: [UInt8] = []
+            for try await piece in answer.body {
+                try lines.read(piece) { line in
+                    last = line
+                    guard let told = try WireValue(json: line).asStructure,
+                        case .integer(let done)? = told["eventsDone"], case .integer(let all)? = told["eventsTotal"]
+                    else { return }
+                    meter.show(done: UInt64(clamping: done), total: UInt64(clamping: all), unit: "events")
+                }
+            }
+            meter.clear()
+            if let message = (try? WireValue(json: last))?.asStructure?["message"]?.asString {
+                throw ValidationError("the server could not count: \(message)")
+            }
+            return try EventCounts(answer: last)
         case .folder(let history, let account):
             let meter = ProgressMeter()
             tally = try await history.tally(
                 question.query(account: account, order: .newestFirst, limit: 1), grouping
             ) { meter.show(done: $0.eventsDone, total: $0.eventsTotal, unit: "events") }
             meter.clear()
-        case .files(let files): tally = try await FileScan(files: files, question: question).tally(grouping)
+        case .files(let files, let isUnique):
+            tally = try await FileScan(files: files, question: question, isUnique: isUnique).tally(grouping)
         }
         return EventCounts(
             total: tally.total, groups: tally.groupCount, beyondGroups: tally.beyondGroups,
-            rows: Array(tally.rows.prefix(top)))
+            rows: tally.rows(first: top))
     }
 
     /// Gives the last events, or those recorded since a time, then, when asked to follow, each new one until cancelled or the
@@ -295,7 +321,7 @@ struct LineReader {
 
 /// Progress on standard error, where that is a terminal; at most ten times a second.
 final class ProgressMeter: Sendable {
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    let isTerminal = isatty(STDERR_FILENO) == 1
     private let lastShown = Mutex<ContinuousClock.Instant?>(nil)
 
     func show(done: UInt64, total: UInt64, unit: String) {
