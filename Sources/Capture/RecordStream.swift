@@ -276,7 +276,10 @@ package struct RecordStream {
                 before == UInt8(ascii: ":") || before == UInt8(ascii: ",") || before == UInt8(ascii: "[")
             if mode == .object, !isEnvelope, depth >= Self.depthMax || (isLineStart && !awaitsValue) {
                 keep(byte)
-                breakOff("the record breaks off", underWay: byte, give)
+                breakOff(
+                    depth >= Self.depthMax
+                        ? "nested more deeply than \(Self.depthMax) levels" : "the record breaks off",
+                    underWay: byte, give)
                 return
             }
             depth += 1

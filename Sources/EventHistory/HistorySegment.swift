@@ -117,6 +117,18 @@ final class HistorySegment: Sendable {
         blocks = table.withUnsafeBytes { raw in
             stride(from: 0, to: raw.count, by: 8).map { Block(first: Int(raw.u32($0)), group: raw.u32($0 + 4)) }
         }
+        var end = -1
+        for block in blocks {
+            guard end < 0 ? block.first == 0 : block.first > end, block.first < events, block.group < partCount else {
+                throw .damaged(
+                    "the blocks do not follow one another", path,
+                    at: parts[PartName(kind: .blockTable)]?.offset ?? 0)
+            }
+            end = block.first
+        }
+        guard events == 0 || end >= 0 else {
+            throw .damaged("there are no blocks", path, at: parts[PartName(kind: .blockTable)]?.offset ?? 0)
+        }
         groups = blocks.reduce(0) { max($0, Int($1.group) + 1) }
         pieceTimes = ends.withUnsafeBytes { raw in
             stride(from: 0, to: raw.count, by: 16).map { at in raw.i64(at)...max(raw.i64(at), raw.i64(at + 8)) }
@@ -179,7 +191,7 @@ final class HistorySegment: Sendable {
         }
     }
 
-    /// Order or numbers of a piece, u32 each.
+    /// Order or numbers of a piece, u32 each: every one below the number of events, or of journal numbers.
     func words(_ kind: PartKind, _ piece: Int, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
         let name = PartName(kind: kind, index: UInt32(truncatingIfNeeded: piece))
         return try part(name, cache) { (raw) throws(HistoryError) in
@@ -187,7 +199,13 @@ final class HistorySegment: Sendable {
                 NumberPiece.words(
                     $0, rows: rows(ofPiece: piece), expected: UInt32(truncatingIfNeeded: piece * pieceRows))
             }
-            guard let words else { throw malformed(name) }
+            let bound = kind == .order ? UInt64(events) : next - first
+            let isWithin = words?.withUnsafeBytes { raw in
+                var most: UInt32 = 0
+                for row in 0..<raw.count / 4 { most = max(most, raw.u32(row * 4)) }
+                return UInt64(most) < bound
+            }
+            guard let words, isWithin == true || words.isEmpty else { throw malformed(name) }
             return words
         }
     }

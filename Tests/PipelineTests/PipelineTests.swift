@@ -17,6 +17,12 @@ struct PipelineTests {
         }
     }
 
+    /// Digests of one name, and a manifest that came back with a power cut.
+    @Test(arguments: [726, 1928, 6130, 9334] as [UInt64])
+    func `seeds that once found something hold`(seed: UInt64) async throws {
+        try await PipelineSimulation(seed: seed).run(steps: 50)
+    }
+
     @Test func `a seed gives the same run again`() async throws {
         let first = try await PipelineSimulation(seed: 4711)
         try await first.run(steps: 60)

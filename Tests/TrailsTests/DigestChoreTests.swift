@@ -96,6 +96,33 @@ struct DigestChoreTests {
         #expect(chain[1].end == chain[2].start)
     }
 
+    @Test func `no two digests have one name, though logging stops and starts within a second or the clock goes back`()
+        async throws
+    {
+        for seconds in [0, -5000] as [Int64] {
+            let house = try TrailsHarness()
+            try await house.makeTrail("trail", ["EnableLogFileValidation": true])
+            try await house.passHour()
+            for _ in 0..<3 {
+                try await house.call("StopLogging", ["Name": "trail"])
+                await house.delivery.turn()
+                await house.digests.turn()
+                house.time.advance(seconds: seconds)
+                try await house.call("StartLogging", ["Name": "trail"])
+                await house.delivery.turn()
+                await house.digests.turn()
+            }
+            for _ in 0..<6 { try await house.passHour() }
+            let chain = try house.chain()
+            #expect(zip(chain, chain.dropFirst()).allSatisfy { $0.end < $1.end })
+            // An object that was written over would have taken its files along.
+            let proven = chain.flatMap(\.files).compactMap { $0["s3Object"] }
+            #expect(Set(proven).count == proven.count)
+            #expect(house.store.logFiles.allSatisfy { proven.contains($0.key) })
+            #expect(house.store.logFiles.count >= 6)
+        }
+    }
+
     @Test func `each region with a log file has a chain of its own`() async throws {
         let house = try TrailsHarness()
         try await house.makeTrail("trail", ["EnableLogFileValidation": true, "IsMultiRegionTrail": true])
