@@ -43,8 +43,13 @@ test-engines: build ## Runs deliveries to S3 servers that nobody here wrote: mot
 	@[ "$${CAIRN_SKIP_ENGINES:-}" = 1 ] || scripts/engines.sh
 	build/venv/bin/python -m pytest Acceptance/test_engines.py $(PYTEST_FLAGS)
 
-simulate: ## Runs the event path under ten thousand seeds: faults, power cuts, jumps of the clock.
-	CAIRN_SIMULATION_SEEDS=$${CAIRN_SIMULATION_SEEDS:-10000} CAIRN_SIMULATION_STEPS=$${CAIRN_SIMULATION_STEPS:-50} swift test --filter PipelineTests $(SWIFT_TEST_FLAGS)
+# One seed again, with its steps: make simulate SEED=17. Others: make simulate SEEDS=100000 STEPS=200.
+SEEDS ?= 10000
+STEPS ?= 50
+
+simulate: setup ## Runs the event path under ten thousand seeds: faults, deaths, power cuts, jumps of the clock.
+	swift build -c release $(STATIC_FLAGS) --product cairn-simulate $(SWIFT_BUILD_FLAGS)
+	.build/release/cairn-simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) --steps $(STEPS)
 
 test-crash: tools ## Kills the server five hundred times under load, at chosen moments; 50 of them are in `make test`.
 	CAIRN_CRASH_KILLS=$${CAIRN_CRASH_KILLS:-500} build/venv/bin/python -m pytest Acceptance/test_crash.py -s $(PYTEST_FLAGS)
@@ -52,7 +57,7 @@ test-crash: tools ## Kills the server five hundred times under load, at chosen m
 # libFuzzer and the address sanitizer over the package of the fuzzers. The corpus in the repository is read; inputs that are
 # found interesting are kept in build/fuzz. Leaks are not looked for: the sanitizer does not see references in which Swift
 # keeps bits of its own.
-FUZZ_TARGETS ?= policies events documents filters journal
+FUZZ_TARGETS ?= policies events documents filters journal history files chunked signatures forms xml json
 FUZZ_RUNS ?= 1000000
 FUZZ_BUILD = swift build --package-path Tests/Fuzz --scratch-path build/fuzz -c release -Xswiftc -enable-testing \
 	-Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address -Xswiftc -use-ld=lld \
@@ -63,8 +68,8 @@ fuzz: setup ## Feeds a million inputs to each parser, under the address sanitize
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p build/fuzz/corpus/$$target; \
 		echo "fuzz: $$target"; \
-		ASAN_OPTIONS=detect_leaks=0 build/fuzz/release/cairn-fuzz $$target build/fuzz/corpus/$$target Tests/Fuzz/Corpus/$$target \
-			-runs=$(FUZZ_RUNS) -max_len=4096 -timeout=30 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ \
+		SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 build/fuzz/release/cairn-fuzz $$target build/fuzz/corpus/$$target Tests/Fuzz/Corpus/$$target \
+			-runs=$(FUZZ_RUNS) -max_len=$$([ $$target = chunked ] && echo 20000 || echo 4096) -timeout=30 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ \
 			-print_final_stats=1 2>&1 | grep -vE '^#[0-9]+[[:space:]]+(NEW|REDUCE|RELOAD|pulse)'; \
 	done
 

@@ -61,6 +61,7 @@ let package = Package(
             name: "CDeflate", path: "Sources/CLibraries/CDeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "CBlockCipher", path: "Sources/CLibraries/CBlockCipher"),
         .target(name: "CCRC32C", path: "Sources/CLibraries/CCRC32C"),
         .target(name: "CDurableWrite", path: "Sources/CLibraries/CDurableWrite"),
         room("EventRecord"),
@@ -75,12 +76,18 @@ let package = Package(
                 "AWSWire", crypto, nioCore, nioHTTP1, nioPosix, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]),
-        room("Storage", ["AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift")]),
+        room(
+            "Storage",
+            [
+                "AWSWire", crypto, .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         room("Capture", ["EventRecord", "EventJournal", "AWSWire", "CZlib", "CZstd", log, nioCore]),
         // Level 2.
         room("EventHistory", ["EventRecord", "EventJournal", "CZstd"]),
         service("Identity", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras]),
-        service("Keys", ["AWSWire", "Policies", "Storage", crypto]),
+        service("Keys", ["CBlockCipher", "AWSWire", "Policies", "Storage", crypto]),
+        service("Messaging", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras, log]),
         // Level 3.
         service("Objects", ["AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
@@ -88,7 +95,7 @@ let package = Package(
             "Trails",
             [
                 "EventRecord", "EventJournal", "EventHistory", "LogFiles", "Storage", "AWSWire", "AWSClient", "Keys",
-                "Objects",
+                "Messaging", "Objects",
                 "Policies", crypto, cryptoExtras, log,
             ]),
         // Level 5.
@@ -96,7 +103,7 @@ let package = Package(
             "Server",
             [
                 "EventRecord", "Policies", "AWSWire", "AWSClient", "LogFiles", "EventJournal", "Storage", "Capture",
-                "EventHistory", "Identity", "Keys", "Objects", "Trails", log, crypto,
+                "EventHistory", "Identity", "Keys", "Messaging", "Objects", "Trails", log, crypto,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -133,6 +140,14 @@ let package = Package(
         .executableTarget(
             name: "cairn-decide", dependencies: ["Policies", "PolicyCases"], path: "Tests/cairn-decide",
             swiftSettings: strict),
+        // The event path under a seed: what PipelineTests and `make simulate` run.
+        room(
+            "EventPathSimulation",
+            ["EventHistory", "EventRecord", "EventJournal", "Trails", "LogFiles", "Storage", "AWSWire", log],
+            path: "Tests/Support/EventPathSimulation"),
+        .executableTarget(
+            name: "cairn-simulate", dependencies: ["EventPathSimulation"], path: "Tests/cairn-simulate",
+            swiftSettings: strict),
         // An S3 server that follows a script, for the tests of what happens when one fails.
         room("ScriptedS3", [nioCore, nioHTTP1, nioPosix], path: "Tests/Support/ScriptedS3"),
         .executableTarget(
@@ -148,13 +163,12 @@ let package = Package(
         tests("StorageTests", ["AWSWire", "Storage"]),
         tests("IdentityTests", ["AWSWire", "Policies", "Storage", "Identity", crypto]),
         tests("KeysTests", ["AWSWire", "Storage", "Keys", "Policies"]),
+        tests("MessagingTests", ["AWSWire", "Messaging", "Storage", log]),
         tests("ObjectsTests", ["Objects", "AWSWire", "Keys", "Storage", "Policies", nioCore]),
         tests("EventRecordTests", ["EventRecord", "CDeflate"]),
         tests("EventJournalTests", ["EventJournal", "CCRC32C"]),
         tests("EventHistoryTests", ["EventHistory", "EventRecord", "EventJournal", "CDeflate"]),
-        tests(
-            "PipelineTests",
-            ["EventHistory", "EventRecord", "EventJournal", "Trails", "LogFiles", "Storage", "AWSWire", log]),
+        tests("PipelineTests", ["EventPathSimulation"]),
         tests("LogFilesTests", ["LogFiles", crypto]),
         tests(
             "TrailsTests",

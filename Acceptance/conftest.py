@@ -475,6 +475,14 @@ class CairnServer:
         assert len(records) == 1, f"{len(records)} events have the request id {request_id}"
         return records[0]
 
+    def data_event_of(self, answer) -> dict:
+        """The one event of a call on data, which LookupEvents does not show, by its request id."""
+        question = f"requestID = '{request_id_of(answer)}'"
+        records = wait_until(lambda: [
+            json.loads(line) for line in self.cairn("lookup", "--json", "--filter", question).stdout.splitlines()])
+        assert len(records) == 1, records
+        return records[0]
+
     # -- buckets, trails and what is delivered ------------------------------------------------------------------------
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:

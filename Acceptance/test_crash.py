@@ -4,7 +4,9 @@
 The judge is what the clients wrote down themselves: a call is acknowledged when its whole answer has arrived. After every kill,
 each acknowledged event is in the journal's files exactly once, and after the restart exactly once in event history and at most
 once in the delivered files of each trail, whose digests link and prove what is there; every few kills and in the end all of
-them have been delivered, and the AWS CLI's `validate-logs` has the last word.
+them have been delivered, and the AWS CLI's `validate-logs` has the last word. History's segments are small, so that they are
+sealed and merged all the time, and some of what the clients send is older than the retention, so that segments are dropped or
+written anew. Each moment inside must have been reached; one that never came fails the test.
 
 `CAIRN_CRASH_KILLS` sets the number of kills (default 50; `make test-crash`: 500), `CAIRN_CRASH_SEED` the seed (default: a new one,
 printed). The moments inside: Sources/Server/CrashPoints.swift.
@@ -35,11 +37,61 @@ CHECKPOINT = 25
 #: Moments inside, with the largest count: the process dies when the moment comes for a count-th time, from 1 to that.
 MOMENTS = {
     "journal.write.before": 40, "journal.write.half": 40, "journal.write.after": 40, "journal.sync.after": 40,
-    "journal.segment.made": 1, "history.write.half": 6, "history.synced": 4,
-    "history.remove.before": 2, "history.remove.after": 2,
+    "journal.segment.made": 1, "journal.trim.before": 1,
+    "history.seal.segment.half": 4, "history.seal.segment.synced": 4, "history.seal.manifest.half": 4,
+    "history.seal.manifest.synced": 4,
+    "history.merge.segment.half": 1, "history.merge.segment.synced": 1, "history.merge.manifest.half": 1,
+    "history.merge.manifest.synced": 1, "history.merge.remove.before": 3, "history.merge.remove.after": 3,
+    "history.rewrite.segment.half": 1, "history.rewrite.segment.synced": 1, "history.rewrite.manifest.half": 1,
+    "history.rewrite.manifest.synced": 1, "history.rewrite.remove.before": 1, "history.rewrite.remove.after": 1,
+    "history.drop.manifest.half": 1, "history.drop.manifest.synced": 1, "history.drop.remove.before": 1,
+    "history.drop.remove.after": 1, "history.leftover.remove.before": 1, "history.leftover.remove.after": 1,
+    "catalog.beforeCommit": 30, "catalog.afterCommit": 30,
     "delivery.put.before": 3, "delivery.put.after": 3, "digest.put.before": 2, "digest.put.after": 2,
-    "objects.writeFile": 20, "objects.flushFile": 20, "objects.renameFile": 20, "objects.flushFolder": 20,
+    "objects.createFile": 20, "objects.writeFile": 20, "objects.flushFile": 20, "objects.renameFile": 20,
+    "objects.flushFolder": 20, "objects.removeFile": 5,
 }
+#: Those that a run of fifty kills must have reached: inside each kind of work once.
+MAIN = [
+    "journal.write.half", "journal.sync.after", "journal.segment.made", "journal.trim.before",
+    "history.seal.segment.half", "history.seal.manifest.half", "history.merge.segment.synced", "history.merge.manifest.synced",
+    "history.merge.remove.after", "history.rewrite.manifest.synced", "history.drop.manifest.half", "history.drop.remove.before",
+    "history.leftover.remove.before", "delivery.put.before", "delivery.put.after", "digest.put.before", "digest.put.after",
+    "objects.renameFile",
+]
+#: A moment at the start after this one: what a death there leaves over.
+AFTER = {"history.leftover.remove.before": "history.seal.segment.synced",
+         "history.leftover.remove.after": "history.seal.segment.synced"}
+#: Events in a segment of history; segments that are merged; days that history keeps.
+SEGMENT, MERGE, RETENTION_DAYS = 40, 4, 30
+
+
+class Moments:
+    """Which moment comes next: each once, then each again; one that did not come is tried again soon, with a count of 1."""
+
+    def __init__(self, dice):
+        self.dice = dice
+        self.reached: collections.Counter = collections.Counter()
+        self.missed: list[str] = []
+        rest = [moment for moment in MOMENTS if moment not in MAIN]
+        self.round = dice.sample(rest, len(rest)) + dice.sample(MAIN, len(MAIN))
+
+    def next(self) -> tuple[str, int]:
+        if self.missed and self.dice.random() < 0.5:
+            return self.missed.pop(0), 1
+        if not self.round:
+            self.round = self.dice.sample(list(MOMENTS), len(MOMENTS))
+        moment = self.round.pop()
+        return moment, self.dice.randint(1, MOMENTS[moment])
+
+    def note(self, moment: str, has_come: bool) -> None:
+        if has_come:
+            self.reached[moment] += 1
+        elif moment not in self.missed:
+            self.missed.append(moment)
+
+    def unreached(self, wanted) -> list[str]:
+        return [moment for moment in wanted if not self.reached[moment]]
 
 
 class Client(threading.Thread):
@@ -56,6 +108,7 @@ class Client(threading.Thread):
         self.acknowledged: dict[str, str] = {}  # request id: what was called
         self.management: set[str] = set()
         self.imported: set[str] = set()  # event ids
+        self.expired: set[str] = set()  # event ids of events that history does not keep
         self.isGoing = threading.Event()  # cleared while the judges look
         self.isGoing.set()
         self.kills = 0  # set by the test; numbers what is acknowledged
@@ -94,16 +147,20 @@ class Client(threading.Thread):
             elif choice == 9:
                 self.call("GetObject", False, s3.get_object, Bucket="crash", Key="client-none/none")
             elif choice == 10:
-                self.send_events()
+                self.send_events(isOld=self.dice.randrange(4) == 0)
             else:
                 self.put_audit_events()
 
-    def send_events(self):
-        """A few events of elsewhere, some of them sent before."""
-        ids = [str(uuid.UUID(int=self.dice.getrandbits(128))) for _ in range(self.dice.randrange(1, 20))]
-        ids += self.dice.sample(sorted(self.imported), min(3, len(self.imported)))
+    def send_events(self, isOld: bool):
+        """A few events of elsewhere, some of them sent before; or many new ones that are older than what history keeps."""
+        count = 3 * SEGMENT if isOld else self.dice.randrange(1, 20)
+        ids = [str(uuid.UUID(int=self.dice.getrandbits(128))) for _ in range(count)]
+        kept = self.expired if isOld else self.imported
+        if not isOld:
+            ids += self.dice.sample(sorted(kept), min(3, len(kept)))
+        seconds = time.time() - (2 * RETENTION_DAYS * 86400 if isOld else 0)
         body = "\n".join(json.dumps({
-            "eventVersion": "1.10", "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "eventID": i,
+            "eventVersion": "1.10", "eventTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)), "eventID": i,
             "eventSource": "elsewhere.example", "eventName": "Happened", "awsRegion": "us-east-1"}) for i in ids).encode()
         try:
             answer = self.server.signed(
@@ -114,7 +171,7 @@ class Client(threading.Thread):
             self.halt.wait(0.02)
             return
         if answer.status == 200 and answer.body.endswith(b"}"):
-            self.imported.update(ids)
+            kept.update(ids)
             for i in ids:
                 self.when.setdefault(i, self.kills)
         elif answer.status not in (429, 503):
@@ -220,7 +277,8 @@ class Judges:
             found[record["eventID"]] += 1
             if "requestID" in record:
                 found[record["requestID"]] += 1
-        wrong = {i: found[i] for i in acknowledged if found[i] != 1}
+        expired = set().union(*(client.expired for client in self.clients))
+        wrong = {i: found[i] for i in acknowledged if found[i] != (0 if i in expired else 1)}
         assert not wrong, f"after kill {kill} in event history: {list(wrong.items())[:5]}"
         assert max(found.values(), default=1) == 1, f"twice after kill {kill}: {found.most_common(3)}"
         for trail in self.trails:
@@ -267,8 +325,9 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
     print(f"CAIRN_CRASH_SEED={SEED} CAIRN_CRASH_KILLS={KILLS}")
     dice = random.Random(SEED)
     server = make_server(
-        digest_interval="1s",
-        environment={"CAIRN_CRASH_SEGMENT_EVENTS": "400", "CAIRN_CRASH_JOURNAL_BYTES": str(1 << 20)})
+        digest_interval="1s", history_retention=str(RETENTION_DAYS),
+        environment={"CAIRN_CRASH_SEGMENT_EVENTS": str(SEGMENT), "CAIRN_CRASH_MERGE_SEGMENTS": str(MERGE),
+                     "CAIRN_CRASH_JOURNAL_BYTES": str(1 << 20)})
     calm = dict(server.environment)
     trails = [server.make_trail("crash", bucket=server.make_bucket("crash"), data_events=True),
               server.make_trail("writes", data_events=True)]
@@ -287,26 +346,35 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
     for client in clients:
         client.start()
 
-    reached: collections.Counter = collections.Counter()
+    moments = Moments(dice)
     survived, since = 0, begin
-    for kill in range(KILLS):
-        moment = dice.choice(list(MOMENTS)) if dice.random() < 0.8 else None
-        server.environment = dict(calm)
-        if moment:
-            server.environment["CAIRN_KILL_AT"] = f"{moment}:{dice.randint(1, MOMENTS[moment])}"
-        survived += server.is_running
-        server.kill()
+
+    def launch(moment: str, count: int) -> bool:
+        """Starts the server, under load, and waits for the moment: it comes by itself; a digest's or a merge's may take a while."""
+        server.environment = dict(calm, CAIRN_KILL_AT=f"{moment}:{count}")
         server.launch()
         for client in clients:
             client.isGoing.set()
-        if moment:
-            # The moment comes by itself, under load; a digest's or a seal's may take a while.
-            end = time.monotonic() + 4
-            while server.is_running and time.monotonic() < end:
-                time.sleep(0.01)
-            reached[moment] += not server.is_running
+        end = time.monotonic() + 5
+        while server.is_running and time.monotonic() < end:
+            time.sleep(0.01)
+        return not server.is_running
+
+    for kill in range(KILLS):
+        survived += server.is_running
+        server.kill()
+        if dice.random() < 0.85:
+            moment, count = moments.next()
+            if moment in AFTER:
+                launch(AFTER[moment], 1)
+                server.kill()
+            moments.note(moment, launch(moment, count))
         else:
             # At random: mostly soon, at times before it is ready, at times late.
+            server.environment = dict(calm)
+            server.launch()
+            for client in clients:
+                client.isGoing.set()
             time.sleep(dice.choice([dice.uniform(0, 0.3), dice.uniform(0.2, 0.7), dice.uniform(0.2, 2)]))
         server.kill()
         survived += 1
@@ -323,6 +391,9 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
         judges.look_at_the_living(kill, acknowledged, start)
         if kill % CHECKPOINT == CHECKPOINT - 1:
             judges.await_delivery()
+        if kill % (CHECKPOINT * 4) == CHECKPOINT * 2 - 1:
+            # All that has been merged since the begin.
+            judges.look_at_the_living(kill, judges.acknowledged(0), begin)
     for client in clients:
         client.halt.set()
         client.isGoing.set()
@@ -333,17 +404,26 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
     assert not failures, failures[:5]
     calls = {request_id: name for client in clients for request_id, name in client.acknowledged.items()}
     imported = {event_id for client in clients for event_id in client.imported}
+    finalizing = time.monotonic()
     unanswered = sum(client.unanswered for client in clients)
     assert len(calls) == sum(len(client.acknowledged) for client in clients), "a request id was given twice"
     print(f"{len(calls)} calls and {len(imported)} events of elsewhere acknowledged, {unanswered} not answered, "
-          f"{survived} kills, {time.time() - begin:.0f} s; moments reached: {dict(reached)}")
-    assert len(calls) > KILLS and sum(reached.values()) > KILLS // 6
+          f"{survived} kills, {time.time() - begin:.0f} s; moments reached: {dict(moments.reached)}")
+    assert len(calls) > KILLS and sum(moments.reached.values()) > KILLS // 2
+    if KILLS >= 50:
+        wanted = MOMENTS if KILLS >= 250 else MAIN
+        assert not moments.unreached(wanted), f"never reached: {moments.unreached(wanted)}"
 
     # 1. Event history as a whole: once each.
     history = list(judges.history(begin))
     counted = collections.Counter(record["requestID"] for record in history if "requestID" in record)
     ids = collections.Counter(record["eventID"] for record in history)
     lost = [f"{calls[i]} {i}" for i in calls if counted[i] == 0] + [i for i in imported if ids[i] == 0]
+    expired = {event_id for client in clients for event_id in client.expired}
+    assert expired.isdisjoint(ids), "events older than the retention are shown"
+    segments = len(list((server.data / "history").glob("*.segment")))
+    print(f"{len(ids)} events shown, {len(expired)} expired, in {segments} segments of history")
+    assert segments < len(ids) / SEGMENT / 2 + 2 * MERGE * 4, "segments were merged"
     doubled = [f"{calls.get(i)} {i}" for i, count in counted.items() if count > 1]
     assert not lost, f"{len(lost)} acknowledged events are not in event history: {lost[:5]}"
     assert not doubled, f"{len(doubled)} calls are in event history more than once: {doubled[:5]}"
@@ -387,6 +467,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
         log_files = re.search(r"(\d+)/(\d+) log files valid", done.stdout)
         assert log_files and log_files.group(1) == log_files.group(2), done.stdout[-2000:]
         assert int(log_files.group(1)) >= len([key for key in judge.hashes if key <= last])
+    print(f"the last judgement took {time.monotonic() - finalizing:.0f} s")
     server.stop()
 
 

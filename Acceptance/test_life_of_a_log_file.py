@@ -3,7 +3,7 @@
 
 The server's clock is the system's and an offset (`--clock-offset`). The file is delivered 130 days ago and archived and
 restored today, so that the AWS CLI, which only knows today, can validate it; it expires in the year that follows. Clients
-sign by the server's clock (`ServerTime`). No notice is sent in this walk: a trail takes no topic here.
+sign by the server's clock. The notice goes to the trail's topic, which a queue has subscribed to.
 """
 
 import contextlib
@@ -55,6 +55,35 @@ def key_policy(server):
              "StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": f"arn:aws:cloudtrail:*:{account}:trail/*"}}})
 
 
+def make_inbox(server):
+    """A topic that CloudTrail may tell of the trail's files, and the URL of a queue that takes what the topic tells."""
+    account, sns, sqs = server.account_id, server.client("sns"), server.client("sqs")
+    topic = sns.create_topic(Name="life-files")["TopicArn"]
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=document(
+        {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "SNS:Publish",
+         "Resource": topic, "Condition": {"StringEquals": {
+             "aws:SourceArn": f"arn:aws:cloudtrail:{server.region}:{account}:trail/life"}}}))
+    queue = f"arn:aws:sqs:{server.region}:{account}:life-inbox"
+    url = sqs.create_queue(QueueName="life-inbox", Attributes={"Policy": document(
+        {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+         "Resource": queue, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}})})["QueueUrl"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    return url
+
+
+def told(server, url):
+    """The keys of which the queue has been told, which are then forgotten there."""
+    sqs, keys = server.client("sqs"), []
+    for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
+        text = json.loads(message["Body"])["Message"]
+        if text.startswith("{"):  # the first one says that the topic was tried
+            notice = json.loads(text)
+            assert notice["s3Bucket"] == BUCKET
+            keys += notice["s3ObjectKey"]
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return keys
+
+
 def make_role(server, name, *actions):
     iam = server.client("iam")
     account = server.account_id
@@ -97,8 +126,10 @@ def test_the_life_of_a_log_file(make_server):
             {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}))
         make_role(server, "reader", "s3:GetObject", "s3:RestoreObject", "kms:Decrypt")
         make_role(server, "without-key", "s3:GetObject")
+        inbox = make_inbox(server)
         trail = cloudtrail.create_trail(
-            Name="life", S3BucketName=BUCKET, KmsKeyId=key, EnableLogFileValidation=True)["TrailARN"]
+            Name="life", S3BucketName=BUCKET, KmsKeyId=key, EnableLogFileValidation=True,
+            SnsTopicName="life-files")["TrailARN"]
         cloudtrail.start_logging(Name="life")
         marker = server.client("sts").get_caller_identity()["ResponseMetadata"]["RequestId"]
 
@@ -113,6 +144,11 @@ def test_the_life_of_a_log_file(make_server):
         assert "StorageClass" not in head
         assert abs((head["LastModified"] - datetime.now(timezone.utc) + timedelta(days=130)).total_seconds()) < 3600
         content = s3.get_object(Bucket=BUCKET, Key=log)["Body"].read()
+
+        # The notice was sent.
+        known = []
+        wait_until(lambda: known.extend(told(server, inbox)) or log in known, 20, what="the notice of the file")
+        assert cloudtrail.get_trail_status(Name="life")["LatestNotificationAttemptSucceeded"]
 
         # Read by the role that may, and by no other.
         ask = dict(Bucket=BUCKET, Key=log)

@@ -173,6 +173,25 @@ def test_a_tail_shows_each_event_as_it_is_recorded(filled):
         process.wait()
 
 
+def test_a_tail_begins_with_what_was_recorded_since_a_time(filled):
+    """By the time of recording: the events that `filled` imported say that they happened long before."""
+    begun = time.time()
+    filled.client("cloudtrail").list_trails()
+    for since, first in [("now-1h", OURS), (str(int(begun) - 1), "eventName = ListTrails")]:
+        process = subprocess.Popen(
+            [binary(), "tail", "--data", str(filled.data), "-f", "--since", since, "--json", "--filter", first],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=filled._process_environment())
+        try:
+            event = json.loads(process.stdout.readline())
+            assert event["eventName"] == "ListTrails" or event["requestParameters"]["size"] == 0
+        finally:
+            process.kill()
+            process.wait()
+    refused = subprocess.run(
+        [binary(), "tail", "--data", str(filled.data), "--since", "now-1h"], capture_output=True, text=True)
+    assert refused.returncode != 0 and "--since needs -f" in refused.stderr
+
+
 def test_a_server_that_is_followed_still_stops_at_once(make_server):
     server = make_server()
     process = subprocess.Popen(

@@ -77,7 +77,8 @@ resource "aws_cloudtrail" "trail" {
   enable_log_file_validation = true
   is_multi_region_trail      = true
   kms_key_id                 = aws_kms_key.logs.arn
-  depends_on                 = [aws_s3_bucket_policy.logs]
+  sns_topic_name             = aws_sns_topic.files.name
+  depends_on                 = [aws_s3_bucket_policy.logs, aws_sns_topic_policy.files]
 }
 """
 
@@ -145,6 +146,36 @@ resource "aws_s3_bucket_versioning" "logs" {
 """
 
 
+MESSAGES = """
+resource "aws_sns_topic" "files" {
+  name         = "terraform-files"
+  display_name = "log files"
+  tags         = { purpose = "audit" }
+}
+
+resource "aws_sns_topic_policy" "files" {
+  arn = aws_sns_topic.files.arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid = "publish", Effect = "Allow", Action = "SNS:Publish", Resource = aws_sns_topic.files.arn
+      Principal = { Service = ["cloudtrail.amazonaws.com", "s3.amazonaws.com"] }
+    }]
+  })
+}
+
+resource "aws_s3_bucket_notification" "logs" {
+  bucket = aws_s3_bucket.logs.id
+  topic {
+    topic_arn     = aws_sns_topic.files.arn
+    events        = ["s3:ObjectCreated:*"]
+    filter_suffix = ".json.gz"
+  }
+  depends_on = [aws_sns_topic_policy.files]
+}
+"""
+
+
 class Terraform:
     def __init__(self, server, folder: Path):
         self.folder = folder
@@ -164,7 +195,7 @@ class Terraform:
 
 
 def test_a_trail_and_its_bucket(server, tmp_path):
-    (tmp_path / "main.tf").write_text(MAIN + KEY + SETTINGS)
+    (tmp_path / "main.tf").write_text(MAIN + KEY + SETTINGS + MESSAGES)
     terraform = Terraform(server, tmp_path)
     terraform("init", "-no-color", "-input=false")
     terraform("apply", "-auto-approve", "-no-color", "-input=false")
@@ -173,6 +204,10 @@ def test_a_trail_and_its_bucket(server, tmp_path):
     assert trails[0]["LogFileValidationEnabled"] and trails[0]["IsMultiRegionTrail"]
     key = server.client("kms").describe_key(KeyId="alias/terraform-logs")["KeyMetadata"]["Arn"]
     assert trails[0]["KmsKeyId"] == key
+    topic = f"arn:aws:sns:{server.region}:{server.account_id}:terraform-files"
+    assert trails[0]["SnsTopicARN"] == topic
+    told = server.client("s3").get_bucket_notification_configuration(Bucket="terraform-logs")
+    assert [rule["TopicArn"] for rule in told["TopicConfigurations"]] == [topic]
     assert server.client("s3").head_object(Bucket="terraform-logs", Key="note")["SSEKMSKeyId"] == key
     # 0: no changes; 2: there are some.
     plan = terraform("plan", "-detailed-exitcode", "-no-color", "-input=false", codes=(0, 2))
@@ -183,3 +218,4 @@ def test_a_trail_and_its_bucket(server, tmp_path):
     terraform("destroy", "-auto-approve", "-no-color", "-input=false")
     assert server.client("cloudtrail").describe_trails()["trailList"] == []
     assert server.client("s3").list_buckets()["Buckets"] == []
+    assert server.client("sns").list_topics()["Topics"] == []

@@ -131,7 +131,8 @@ def test_create_names_the_missing_statement(server, ct, missing):
 
 
 @pytest.mark.parametrize("member, value, code", [
-    ("SnsTopicName", "topic", "UnsupportedOperationException"),
+    ("SnsTopicName", "topic", "InsufficientSnsTopicPolicyException"),
+    ("SnsTopicName", "no topic", "InvalidSnsTopicNameException"),
     ("KmsKeyId", "alias/key", "KmsKeyNotFoundException"),
     ("CloudWatchLogsLogGroupArn", "arn:aws:logs:us-east-1:111122223333:log-group:g:*", "UnsupportedOperationException"),
     ("CloudWatchLogsRoleArn", "arn:aws:iam::111122223333:role/r", "UnsupportedOperationException"),

@@ -151,7 +151,8 @@ def main():
     print(f"the disk: 4 KB and fdatasync            {rows[0]['syncMedianMicroseconds']:8d} us (median)")
     for row in rows[1:]:
         print(f"journal, {row['callers']:3d} callers, acknowledged/s      {row['acknowledgedPerSecond']:8d}"
-              f"    {row['cpuMicrosecondsEach']:.1f} us CPU each")
+              f"    {row['cpuMicrosecondsEach']:.1f} us CPU each, of which {row['tasksAloneMicrosecondsEach']:.1f} are the"
+              " tasks' own")
     print()
     decided = decisions()
     titles = {

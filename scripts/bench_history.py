@@ -5,7 +5,9 @@
     build/venv/bin/python scripts/bench_history.py [COUNT]
 
 COUNT is 1000000 unless given. DuckDB (from PyPI, installed when it is missing) loads the same records into a table of typed
-columns with the JSON beside them, and answers the same questions on as many threads.
+columns with the JSON beside them, and answers the same questions on as many threads. Of more than PEERS_MAX records it takes
+the first so many only, as do the log files: its figures then say how many; the ratios are left out. CAIRN_BENCH_PEERS=0 leaves
+both out.
 """
 
 import gzip
@@ -13,6 +15,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +27,8 @@ BENCH = pathlib.Path(os.environ.get("CAIRN_HISTORY_BENCH", ROOT / ".build/releas
 CAIRN = pathlib.Path(os.environ.get("CAIRN_BINARY", ROOT / ".build/release/cairn"))
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 RECORDS_A_FILE = 5000
+PEERS_MAX = 2_000_000
+PEERS = min(COUNT, int(os.environ.get("CAIRN_BENCH_PEERS", PEERS_MAX)))
 
 COLUMNS = """
     json_extract_string(j, '$.eventID') AS id, json_extract_string(j, '$.eventName') AS name,
@@ -102,46 +107,68 @@ def log_files(document, folder):
             (folder / f"{number:06d}.json.gz").write_bytes(gzip.compress(b'{"Records":[' + b",".join(part) + b"]}", 1))
 
 
+def ingest(scratch):
+    """Ours, with what stays in memory after each million."""
+    answers = lines([BENCH, "ingest", str(COUNT), scratch / "data"])
+    ours = answers[-1]
+    million = COUNT / 1e6
+    print("ingest, a million                    CPU s   wall s   bytes an event")
+    print(f"Cairn: durable, indexed, merged   {ours['cpu'] / million:8.2f}"
+          f" {ours['wall'] / million:8.2f} {ours['bytesEach']:10.1f}")
+    print("resident, MB, after each million: " + " ".join(str(item["residentMegabytes"]) for item in answers), flush=True)
+    part = min(COUNT, 1_000_000)
+    alone = lines([BENCH, "journal", str(part), scratch / "alone"])[-1]
+    print(f"the journal alone                 {alone['cpu'] * 1e6 / part:8.2f} {alone['wall'] * 1e6 / part:8.2f}", flush=True)
+    shutil.rmtree(scratch / "alone")
+
+
+def load(connection, document, database):
+    started, before = time.perf_counter(), cpu()
+    connection.execute(
+        f"CREATE TABLE events AS SELECT {COLUMNS} FROM read_csv('{document}', columns={{'j': 'VARCHAR'}}, "
+        "delim='\\x01', quote='', escape='', header=false, max_line_size=2000000)")
+    connection.execute("CHECKPOINT")
+    wall, used = time.perf_counter() - started, cpu() - before
+    part = "" if PEERS == COUNT else f" (of {PEERS})"
+    print(f"DuckDB {duck().__version__}: load             {used * 1e6 / PEERS:8.2f} {wall * 1e6 / PEERS:8.2f}"
+          f" {database.stat().st_size / PEERS:10.1f}{part}\n", flush=True)
+
+
+def query(scratch, connection):
+    answers = lines([BENCH, "query", str(COUNT), scratch / "data"])
+    asked = questions(next(item for item in answers if item["name"] == "sample"))
+    print("question                                   found   cold ms   warm ms    CPU ms   DuckDB ms   ratio")
+    for item in answers:
+        if item["name"] not in asked:
+            continue
+        line = (f"{item['name']:40s} {item['found']:7d} {item['firstMilliseconds']:9.2f} {item['warmMilliseconds']:9.3f}"
+                f" {item['cpuMilliseconds']:9.3f}")
+        if connection:
+            question, rounds = asked[item["name"]]
+            theirs = timed(connection, question, rounds if COUNT == PEERS else 2)
+            ratio = f"{item['warmMilliseconds'] / theirs:7.3f}" if COUNT == PEERS else f"   (of {PEERS})"
+            line += f" {theirs:11.2f} {ratio}"
+        print(line, flush=True)
+    resident = next(item for item in answers if item["name"] == "resident after all")
+    print(f"\nresident after all questions: {resident['megabytes']} MB")
+
+
 def main():
-    duckdb = duck()
     with tempfile.TemporaryDirectory(dir=os.environ.get("CAIRN_BENCH_FOLDER", ROOT / "build")) as name:
         scratch = pathlib.Path(name)
+        print(f"{COUNT} records; {os.cpu_count()} cores\n", flush=True)
+        ingest(scratch)
+        if PEERS == 0:
+            query(scratch, None)
+            return
+
         document = scratch / "records.ndjson"
-        subprocess.check_call([BENCH, "generate", str(COUNT), document])
-        print(f"{COUNT} records, {document.stat().st_size / COUNT:.0f} bytes each; {os.cpu_count()} cores\n")
-        million = COUNT / 1e6
-
-        ours = lines([BENCH, "ingest", str(COUNT), scratch / "data"])[0]
-        print("ingest, a million                    CPU s   wall s   bytes an event")
-        print(f"Cairn: durable, indexed, merged   {ours['cpu'] / million:8.2f}"
-              f" {(ours['journalWall'] + ours['indexWall']) / million:8.2f} {ours['bytesEach']:10.1f}")
-        print(f"  while the journal took them     {ours['journalCPU'] / million:8.2f} {ours['journalWall'] / million:8.2f}")
-
+        subprocess.check_call([BENCH, "generate", str(PEERS), document])
         database = scratch / "events.duckdb"
-        connection = duckdb.connect(str(database))
+        connection = duck().connect(str(database))
         connection.execute(f"SET threads TO {os.cpu_count()}")
-        started, before = time.perf_counter(), cpu()
-        connection.execute(
-            f"CREATE TABLE events AS SELECT {COLUMNS} FROM read_csv('{document}', columns={{'j': 'VARCHAR'}}, "
-            "delim='\\x01', quote='', escape='', header=false, max_line_size=2000000)")
-        connection.execute("CHECKPOINT")
-        wall, used = time.perf_counter() - started, cpu() - before
-        print(f"DuckDB {duckdb.__version__}: load             {used / million:8.2f} {wall / million:8.2f}"
-              f" {database.stat().st_size / COUNT:10.1f}\n")
-
-        answers = lines([BENCH, "query", str(COUNT), scratch / "data"])
-        sample = next(item for item in answers if item["name"] == "sample")
-        asked = questions(sample)
-        print("question                                   found   cold ms   warm ms   DuckDB ms   ratio")
-        for item in answers:
-            if item["name"] not in asked:
-                continue
-            question, rounds = asked[item["name"]]
-            theirs = timed(connection, question, rounds)
-            print(f"{item['name']:40s} {item['found']:7d} {item['firstMilliseconds']:9.2f}"
-                  f" {item['warmMilliseconds']:9.3f} {theirs:11.2f} {item['warmMilliseconds'] / theirs:7.3f}")
-        resident = next(item for item in answers if item["name"] == "resident after all")
-        print(f"\nresident after all questions: {resident['megabytes']} MB")
+        load(connection, document, database)
+        query(scratch, connection)
         connection.close()
 
         if CAIRN.exists():
@@ -152,8 +179,8 @@ def main():
             subprocess.check_output([CAIRN, "query", "--files", folder, "--by", "eventName", "--json"])
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            print(f"\nstraight over gz log files, count by name: {used / million:.2f} CPU s,"
-                  f" {time.perf_counter() - started:.2f} s wall, a million")
+            print(f"\nstraight over gz log files, count by name: {used * 1e6 / PEERS:.2f} CPU s,"
+                  f" {(time.perf_counter() - started) * 1e6 / PEERS:.2f} s wall, a million")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 //
 // The inner side of `make bench`: what has to run inside the process. scripts/bench.py drives it and reports.
 //
-//     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, and the disk's own sync time
+//     cairn-bench journal DIR SECONDS     appends a second at 1, 16 and 256 callers, what the same tasks cost without a
+//                                         journal, and the disk's own sync time
 //     cairn-bench serve DIR MODE          a server on a free port; MODE is on, off (recording nothing), plain (encrypting
 //                                         nothing), files (each object a file), catalog (small ones up to 256 KiB in it)
 //     cairn-bench fill DIR BUCKET KEYS    documents of that many objects, see StoreBench.swift
@@ -119,9 +120,66 @@ enum JournalBench {
             let wall = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
             let cpu = cpuSeconds() - before
             await journal.close()
+            // At the same pace, so that as many share a turn.
+            let turn = Double(callers) * wall / Double(max(count, 1))
+            let alone = try await taskCost(callers, microseconds: Int(turn * 1e6), seconds: min(seconds, 3))
             print(
                 #"{"callers":\#(callers),"acknowledgedPerSecond":\#(Int(Double(count) / wall)),"#
-                    + #""cpuMicrosecondsEach":\#(String(format: "%.2f", cpu * 1e6 / Double(count)))}"#)
+                    + #""cpuMicrosecondsEach":\#(String(format: "%.2f", cpu * 1e6 / Double(count))),"#
+                    + #""tasksAloneMicrosecondsEach":\#(String(format: "%.2f", alone))}"#)
+        }
+    }
+
+    /// What it costs, in microseconds of CPU each, that tasks wait and a thread resumes all of them now and then: the same
+    /// callers without a journal.
+    private static func taskCost(_ callers: Int, microseconds: Int, seconds: Double) async throws -> Double {
+        let waiting = WaitingTasks()
+        let thread = Thread { waiting.run(microseconds: microseconds) }
+        thread.start()
+        let before = cpuSeconds()
+        let end = ContinuousClock.now.advanced(by: .seconds(seconds))
+        let count = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<callers {
+                group.addTask {
+                    var count = 0
+                    while ContinuousClock.now < end {
+                        await waiting.wait()
+                        count += 1
+                    }
+                    return count
+                }
+            }
+            return try await group.reduce(0, +)
+        }
+        waiting.stop()
+        return (cpuSeconds() - before) * 1e6 / Double(max(count, 1))
+    }
+
+    /// Tasks that wait for a thread's next turn.
+    private final class WaitingTasks: Sendable {
+        private struct State {
+            var tasks: [UnsafeContinuation<Void, Never>] = []
+            var isStopped = false
+        }
+
+        private let state = Mutex(State())
+
+        func wait() async {
+            await withUnsafeContinuation { task in state.withLock { $0.tasks.append(task) } }
+        }
+
+        func stop() { state.withLock { $0.isStopped = true } }
+
+        func run(microseconds: Int) {
+            while true {
+                usleep(UInt32(clamping: microseconds))
+                let (tasks, isStopped) = state.withLock { state in
+                    defer { state.tasks = [] }
+                    return (state.tasks, state.isStopped)
+                }
+                for task in tasks { task.resume() }
+                if isStopped { return }
+            }
         }
     }
 

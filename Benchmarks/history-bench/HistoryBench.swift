@@ -4,6 +4,7 @@
 //
 //     history-bench generate COUNT FILE            records, one a line
 //     history-bench ingest COUNT DIR               journal, index, seal; figures as JSON lines
+//     history-bench journal COUNT DIR              the journal alone
 //     history-bench query COUNT DIR                questions to what `ingest` left, a JSON line each
 
 import EventHistory
@@ -20,9 +21,10 @@ struct HistoryBench {
         switch (arguments.first, arguments.count) {
         case ("generate", 3): try generate(Int(arguments[1]) ?? 0, arguments[2])
         case ("ingest", 3): try await ingest(Int(arguments[1]) ?? 0, arguments[2])
+        case ("journal", 3): try await journal(Int(arguments[1]) ?? 0, arguments[2])
         case ("query", 3): try await query(Int(arguments[1]) ?? 0, arguments[2])
         default:
-            print("usage: history-bench generate COUNT FILE | ingest COUNT DIR | query COUNT DIR")
+            print("usage: history-bench generate COUNT FILE | ingest COUNT DIR | journal COUNT DIR | query COUNT DIR")
             exit(2)
         }
     }
@@ -56,59 +58,98 @@ struct HistoryBench {
             directory: folder + "/history", journal: journal, limits: HistoryLimits(), device: .posix, clock: { 0 })
     }
 
-    /// Journal and history of so many records, in batches of 2000 as an import takes them.
+    /// Journal and history of so many records, in batches of 2000 as an import takes them. While a batch is indexed the next is
+    /// written; what is sealed leaves the journal. What is in memory is told after each million.
     static func ingest(_ count: Int, _ folder: String) async throws {
         let journal = try openJournal(folder)
         let history = try openHistory(folder, journal)
-        var generator = EventGenerator(seed: seed)
-        var journalCost = Cost()
-        var indexCost = Cost()
-        let started = Cost.cpuSeconds()
-        var generatorCPU = 0.0
-        var bytes = 0
-        var done = 0
-        while done < count {
-            var document: [UInt8] = []
-            var ends: [Int] = []
-            let before = Cost.threadCPUSeconds()
-            for _ in 0..<min(2000, count - done) {
-                generator.next(to: &document)
-                ends.append(document.count)
-            }
-            generatorCPU += Cost.threadCPUSeconds() - before
-            bytes += document.count
-            let owned = document
-            journalCost.start()
-            var entries: [[UInt8]] = []
-            var start = 0
-            for end in ends {
-                entries.append(
-                    EventEnvelope(
-                        kind: .importedEvent, ownerAccount: EventGenerator.account, record: owned[start..<end]
-                    ).encoded())
-                start = end
-            }
-            _ = try await journal.append(entries)
-            journalCost.stop()
-            indexCost.start()
-            try await history.catchUp()
-            indexCost.stop()
-            done += ends.count
+        var batches = Batches(count)
+        while let (document, ends) = batches.next() {
+            async let indexed: Void = history.catchUp()
+            try await append(document, ends, to: journal)
+            try await indexed
+            guard batches.done % 1_000_000 == 0, batches.done < count else { continue }
+            try journal.trim(before: history.status.sealedThrough)
+            report([
+                ("name", "progress"), ("events", "\(batches.done)"), ("residentMegabytes", "\(residentMegabytes())"),
+                ("segments", "\(history.status.segments)"),
+            ])
         }
-        indexCost.start()
+        try await history.catchUp()
         try await history.seal()
         try await history.maintain()
-        indexCost.stop()
+        let (cpu, wall) = batches.costOfOthers
         let size = try folderBytes(folder + "/history")
         report([
-            ("events", "\(count)"), ("recordBytes", "\(bytes / count)"),
-            ("cpu", String(format: "%.3f", Cost.cpuSeconds() - started - generatorCPU)),
-            ("journalCPU", journalCost.cpu), ("journalWall", journalCost.wall), ("indexWall", indexCost.wall),
+            ("name", "ingest"), ("events", "\(count)"), ("recordBytes", "\(batches.bytes / count)"),
+            ("cpu", cpu), ("wall", wall),
             ("bytesEach", String(format: "%.1f", Double(size) / Double(count))),
             ("residentMegabytes", "\(residentMegabytes())"), ("segments", "\(history.status.segments)"),
         ])
         await history.close()
         await journal.close()
+    }
+
+    /// The journal alone takes the same records.
+    static func journal(_ count: Int, _ folder: String) async throws {
+        let journal = try openJournal(folder)
+        var batches = Batches(count)
+        while let (document, ends) = batches.next() {
+            try await append(document, ends, to: journal)
+            if batches.done % 1_000_000 == 0 { try journal.trim(before: journal.durableNumber) }
+        }
+        let (cpu, wall) = batches.costOfOthers
+        report([("name", "journal"), ("events", "\(count)"), ("cpu", cpu), ("wall", wall)])
+        await journal.close()
+    }
+
+    private static func append(_ document: [UInt8], _ ends: [Int], to journal: Journal) async throws {
+        var entries: [EventEnvelope] = []
+        var start = 0
+        for end in ends {
+            entries.append(
+                EventEnvelope(
+                    kind: .importedEvent, ownerAccount: EventGenerator.account, record: document[start..<end]))
+            start = end
+        }
+        _ = try await journal.append(byteCounts: entries.map(\.byteCount)) { entries[$0].write(to: $1) }
+    }
+
+    /// Records in batches, end to end; and what all but making them costs.
+    struct Batches {
+        private let count: Int
+        private var generator = EventGenerator(seed: seed)
+        private(set) var done = 0
+        private(set) var bytes = 0
+        private var own = Cost()
+        private let begun = Cost.now
+
+        init(_ count: Int) { self.count = count }
+
+        mutating func next() -> (document: [UInt8], ends: [Int])? {
+            guard done < count else { return nil }
+            let before = Cost(cpu: Cost.threadCPUSeconds(), wall: Cost.now.wall)
+            var document: [UInt8] = []
+            var ends: [Int] = []
+            for _ in 0..<min(2000, count - done) {
+                generator.next(to: &document)
+                ends.append(document.count)
+            }
+            done += ends.count
+            bytes += document.count
+            own.cpu += Cost.threadCPUSeconds() - before.cpu
+            own.wall += Cost.now.wall - before.wall
+            return (document, ends)
+        }
+
+        /// Seconds since the begin, as texts.
+        var costOfOthers: (cpu: String, wall: String) {
+            let now = Cost.now
+            return (
+                String(format: "%.3f", now.cpu - begun.cpu - own.cpu),
+                String(format: "%.3f", now.wall - begun.wall - own.wall)
+            )
+        }
     }
 
     /// The questions of docs/performance.md; milliseconds of the first time, and the median of the following.
@@ -200,26 +241,17 @@ struct HistoryBench {
     }
 }
 
-/// CPU of the whole process and wall-clock time, added up over stretches.
+/// Seconds of CPU and of the clock on the wall.
 struct Cost {
-    private var cpuSum = 0.0
-    private var wallSum = 0.0
-    private var cpuStart = 0.0
-    private var wallStart = ContinuousClock.now
+    var cpu = 0.0
+    var wall = 0.0
 
-    mutating func start() {
-        cpuStart = Self.cpuSeconds()
-        wallStart = .now
+    /// Since the process, and since the machine, began.
+    static var now: Cost {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Cost(cpu: cpuSeconds(), wall: Double(time.tv_sec) + Double(time.tv_nsec) / 1e9)
     }
-
-    mutating func stop() {
-        cpuSum += Self.cpuSeconds() - cpuStart
-        let elapsed = wallStart.duration(to: .now).components
-        wallSum += Double(elapsed.seconds) + Double(elapsed.attoseconds) / 1e18
-    }
-
-    var cpu: String { String(format: "%.3f", cpuSum) }
-    var wall: String { String(format: "%.3f", wallSum) }
 
     static func threadCPUSeconds() -> Double {
         var time = timespec()

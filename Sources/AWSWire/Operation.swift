@@ -304,10 +304,19 @@ package struct AnswerStream: Sendable {
 
     /// nil where it is known only at the end; the body is then sent in chunks.
     package let length: Int64?
+    /// All of the body where it is at hand, to be sent together with the head.
+    package let whole: ByteBuffer?
     package let write: @Sendable (_ write: Write) async throws -> Void
 
     package init(length: Int64?, write: @escaping @Sendable (_ write: Write) async throws -> Void) {
         self.length = length
+        whole = nil
         self.write = write
+    }
+
+    package init(whole: ByteBuffer) {
+        length = Int64(whole.readableBytes)
+        self.whole = whole
+        write = { write in try await write(whole) }
     }
 }

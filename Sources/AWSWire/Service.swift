@@ -44,14 +44,18 @@ package struct Service: Sendable {
     package private(set) var route: Route?
     /// What the event shows of a call to an operation that is not built, where that is not the decoded parameters.
     package let recorded: (@Sendable (OperationRequest) -> WireValue)?
+    /// How the service words the door's refusal of a call that no policy allows, where that is not its protocol's way.
+    package let denial: @Sendable (AWSError) -> AWSError
 
     package typealias Route = @Sendable (WireRequest) throws(AWSError) -> RoutedOperation
 
     package init<Owner: Sendable>(
         _ name: String, eventSource: String? = nil, _ wireProtocol: WireProtocol, targetPrefixes: [String] = [],
         apiVersion: String? = nil, isGlobal: Bool = false, owner: Owner, operations: [Operation<Owner>],
-        route: Route? = nil, recorded: (@Sendable (OperationRequest) -> WireValue)? = nil
+        route: Route? = nil, recorded: (@Sendable (OperationRequest) -> WireValue)? = nil,
+        denial: @escaping @Sendable (AWSError) -> AWSError = { $0 }
     ) {
+        self.denial = denial
         self.recorded = recorded
         self.route = route
         self.name = name

@@ -206,7 +206,7 @@ package struct EventIntake: Sendable {
                 case .failure(let problem): output.refuse(item.offset, item.line, problem.reason)
                 case .success(let record):
                     do throws(EventError) {
-                        batch.append(try Self.checked(record, number, input.source))
+                        batch.append(try Self.checked(item.event(record), record, number, input.source))
                         bytes += record.count
                     } catch {
                         output.refuse(item.offset + error.offset, item.line, error.description)
@@ -227,9 +227,8 @@ package struct EventIntake: Sendable {
 
     /// A record that may be taken.
     private static func checked(
-        _ record: [UInt8], _ number: UInt64?, _ source: String?
+        _ event: Event, _ record: [UInt8], _ number: UInt64?, _ source: String?
     ) throws(EventError) -> SourcedRecord {
-        let event = try Event(record)
         try EventSchema.check(event)
         // "Once each" is by eventID, so a record without one cannot be taken.
         guard let id = event.text(.eventID), !id.isEmpty else {

@@ -183,7 +183,7 @@ package final class RecordIntake: Sendable {
             let now = clock().milliseconds
             var taken = Taken()
             var isUntraced = false
-            var entries: [[UInt8]] = []
+            var entries: [EventEnvelope] = []
             for item in batch {
                 guard seen.insert(item.eventID).inserted else {
                     taken.duplicates += 1
@@ -199,11 +199,16 @@ package final class RecordIntake: Sendable {
                     if sequence.finding != nil { taken.findings.append(sequence) }
                 }
                 entries.append(
-                    EventEnvelope(kind: .importedEvent, ownerAccount: account, record: record).encoded())
+                    EventEnvelope(kind: .importedEvent, ownerAccount: account, record: record))
             }
             taken.fresh = entries.count
             if !entries.isEmpty {
-                do throws(JournalError) { taken.numbers = try await journal.append(entries) } catch {
+                let appended = entries
+                do throws(JournalError) {
+                    taken.numbers = try await journal.append(byteCounts: appended.map(\.byteCount)) {
+                        appended[$0].write(to: $1)
+                    }
+                } catch {
                     throw .unrecordable(error)
                 }
             }

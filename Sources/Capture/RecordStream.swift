@@ -10,7 +10,8 @@
 // one bad record from its good neighbours. A text cannot hold a line break, and a line that begins with a brace begins a record
 // where no member's value is awaited: so a record that breaks off takes no later line with it.
 
-internal import EventRecord
+package import EventRecord
+internal import Glibc
 
 /// Finds the records of a document, piece by piece.
 package struct RecordStream {
@@ -21,6 +22,16 @@ package struct RecordStream {
         package var line: Int
         /// The record's bytes, or why there is none.
         package var outcome: Result<[UInt8], Problem>
+        /// What was found in the record, where it was read on the way.
+        package var fields: EventFields?
+
+        /// The record as an event; it is read now if it was not before.
+        ///
+        /// - Throws: `EventError` as `EventReader.scan` does.
+        package func event(_ record: [UInt8]) throws(EventError) -> Event {
+            if let fields { return Event(record: record[...], fields: fields) }
+            return try Event(record)
+        }
     }
 
     /// Why something is no record.
@@ -73,7 +84,66 @@ package struct RecordStream {
 
     /// Takes the next piece; gives what ended in it.
     package mutating func take(_ piece: UnsafeRawBufferPointer, _ give: (Item) -> Void) {
-        for byte in piece { step(byte, give) }
+        var at = 0
+        while at < piece.count {
+            if piece[at] == UInt8(ascii: "{"), mode == .list || mode == .top {
+                at += whole(UnsafeRawBufferPointer(rebasing: piece[at...]), give)
+                guard at < piece.count else { return }
+            }
+            step(piece[at], give)
+            at += 1
+        }
+    }
+
+    /// Takes records that lie whole and well-formed in a piece, in one pass that is their reader's as well. All else is left
+    /// to the slow way, which can say what is wrong.
+    ///
+    /// - Returns: the bytes taken.
+    private mutating func whole(_ piece: UnsafeRawBufferPointer, _ give: (Item) -> Void) -> Int {
+        var at = 0
+        var fields = EventFields()
+        while at < piece.count, piece[at] == UInt8(ascii: "{") {
+            let rest = UnsafeRawBufferPointer(rebasing: piece[at...])
+            guard let length = EventReader.scan(prefixOf: rest, into: &fields) else { return at }
+            let record = UnsafeRawBufferPointer(rebasing: rest[..<length])
+            // An object at the top that may hold records.
+            if mode == .top, Self.mayBeEnvelope(record) { return at }
+            give(Item(offset: offset, line: line, outcome: .success(Array(record)), fields: fields))
+            isEmpty = false
+            isLineStart = false
+            line += Self.lines(record)
+            offset += length
+            at += length
+            // Between records there is a line break or a comma.
+            while at < piece.count, piece[at] == 0x0A || mode == .list && piece[at] == UInt8(ascii: ",") {
+                step(piece[at], give)
+                at += 1
+            }
+        }
+        return at
+    }
+
+    /// Whether the name of the member stands anywhere in it.
+    private static func mayBeEnvelope(_ record: UnsafeRawBufferPointer) -> Bool {
+        var rest = record
+        // Its first letter is rare.
+        while let base = rest.baseAddress, let found = memchr(base, Int32(name[0]), rest.count) {
+            rest = UnsafeRawBufferPointer(rebasing: rest[(UnsafeRawPointer(found) - base)...])
+            if rest.starts(with: name) { return true }
+            rest = UnsafeRawBufferPointer(rebasing: rest[1...])
+        }
+        return false
+    }
+
+    /// Line breaks between a record's members.
+    private static func lines(_ record: UnsafeRawBufferPointer) -> Int {
+        var count = 0
+        var rest = record
+        while let base = rest.baseAddress, let found = memchr(base, 0x0A, rest.count) {
+            count += 1
+            rest = UnsafeRawBufferPointer(rebasing: rest[(UnsafeRawPointer(found) - base + 1)...])
+        }
+        return count
     }
 
     /// Says that the document has ended.

@@ -186,15 +186,22 @@ struct GroupBuilder: ~Copyable {
                 codeOut.append(varint: EntryReader.zigzag(seconds &- group.secondsBase))
                 continue
             }
-            let last = lastTexts + role.pointee.lastTextsFrom + slot
-            if last.pointee > 0, TextHash.isEqual(group.texts.text(Int(last.pointee) - 1), value) {
-                slotTexts[slot] = last.pointee - 1
-                codeOut.append(varint: UInt64(last.pointee) - 1 + SlotCode.textsFrom)
+            let tag = shapes.known.tag(place.known)
+            if tag > 0 {
+                slotTexts[slot] = tag - 1
+                codeOut.append(varint: UInt64(tag) - 1 + SlotCode.textsFrom)
                 continue
             }
             if value.count == 36, GUIDText.read(value, to: fixedOut.end) {
                 fixedOut.count += 16
                 codeOut.append(varint: SlotCode.guid)
+                continue
+            }
+            let last = lastTexts + role.pointee.lastTextsFrom + slot
+            if last.pointee > 0, TextHash.isEqual(group.texts.text(Int(last.pointee) - 1), value) {
+                slotTexts[slot] = last.pointee - 1
+                shapes.known.setTag(place.known, of: value, last.pointee)
+                codeOut.append(varint: UInt64(last.pointee) - 1 + SlotCode.textsFrom)
                 continue
             }
             let name = usage + role.pointee.names(slot)
@@ -214,6 +221,7 @@ struct GroupBuilder: ~Copyable {
                 if let text {
                     slotTexts[slot] = UInt32(truncatingIfNeeded: text)
                     last.pointee = UInt32(truncatingIfNeeded: text) + 1
+                    shapes.known.setTag(place.known, of: value, last.pointee)
                     codeOut.append(varint: UInt64(text) + SlotCode.textsFrom)
                     continue
                 }
@@ -328,6 +336,8 @@ struct GroupBuilder: ~Copyable {
     private func knowsIdentity(_ shape: Int, _ record: UnsafeRawBufferPointer) -> Bool {
         let identity = roles[shape].identity
         guard identity >= 0 else { return true }
+        let tag = shapes.known.tag(shapes.slots[identity].known)
+        if tag > 0 { return identityOfText[Int(tag) - 1] > 0 }
         let value = shapes.slots[identity].value(in: record)
         let last = lastTexts[roles[shape].lastTextsFrom + identity]
         if last > 0, TextHash.isEqual(group.texts.text(Int(last) - 1), value) { return true }

@@ -75,6 +75,7 @@ package final class History: Sendable {
                 "the segments reach to \(end), the journal ends at \(journal.durableNumber); restore the journal",
                 path: directory)
         }
+        try HistoryStore.keep(opened, directory, device)
         HistoryStore.removeLeftovers(opened, directory, device)
         return History(directory, journal, limits, device, clock, opened)
     }
@@ -268,9 +269,8 @@ package final class History: Sendable {
         var full: [GroupView] = []
         var malformed: UInt64 = 0
         let (next, partial) = try indexer.withLock { (indexer) throws(HistoryError) -> (UInt64, GroupView?) in
-            for (offset, entry) in batch.entries.enumerated() {
-                let number = batch.first + UInt64(offset)
-                if number < indexer.next { continue }
+            try batch.forEach { (number, entry) throws(HistoryError) in
+                if number < indexer.next { return }
                 if !indexer.builder.group.hasRoom(for: entry.count)
                     || indexer.builder.group.rawBytes >= limits.segmentBytesMax
                 {
@@ -294,16 +294,13 @@ package final class History: Sendable {
 
     /// Takes one entry in; false when its record is malformed.
     private func add(
-        _ entry: ArraySlice<UInt8>, _ number: UInt64, _ indexer: inout Indexer
+        _ entry: UnsafeRawBufferPointer, _ number: UInt64, _ indexer: inout Indexer
     ) throws(HistoryError) -> Bool {
-        let isWellFormed = entry.withUnsafeBytes { bytes -> Bool? in
-            guard let header = EventHeader.parse(bytes) else { return nil }
-            guard header.kind.isShown else { return true }
-            return indexer.builder.append(bytes, related: header.related, number: number)
-        }
-        guard let isWellFormed else {
+        guard let header = EventHeader.parse(entry) else {
             throw HistoryError(.journal, "entry \(number) of the journal has no envelope")
         }
+        guard header.kind.isShown else { return true }
+        let isWellFormed = indexer.builder.append(entry, related: header.related, number: number)
         if indexer.oldestSince == nil, indexer.builder.group.count > 0 { indexer.oldestSince = clock() }
         return isWellFormed
     }
@@ -439,7 +436,13 @@ package final class History: Sendable {
     ) throws(HistoryError) {
         let store = HistoryStore(
             directory: directory, device: device, level: limits.compressionLevel, manifest: manifest.withLock { $0 })
-        let change = try store.write(made, inPlaceOf: old) { keys.wrappingAdd(1, ordering: .relaxed).newValue }
+        let change: HistoryStore.Change
+        do throws(HistoryError) {
+            change = try store.write(made, inPlaceOf: old) { keys.wrappingAdd(1, ordering: .relaxed).newValue }
+        } catch {
+            manifest.withLock { $0 = store.manifestAfterFailure }
+            throw error
+        }
         manifest.withLock { $0 = change.manifest }
         state.withLock { show(change.segments, &$0) }
         store.removeReplaced(by: change)

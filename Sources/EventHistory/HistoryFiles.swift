@@ -147,6 +147,12 @@ final class HistoryFile: Sendable {
         return Int(status.st_size)
     }
 
+    /// Returns when what was written of the file, by whoever, is on stable storage.
+    func flush(_ device: HistoryDevice) throws(HistoryError) {
+        let synced = device.sync(descriptor)
+        guard synced == 0 else { throw HistoryFiles.failure("cannot flush the file", path, synced) }
+    }
+
     /// Reads exactly so many bytes.
     func read(offset: UInt64, count: Int) throws(HistoryError) -> [UInt8] {
         var error: Int32 = 0

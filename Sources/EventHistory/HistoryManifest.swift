@@ -16,7 +16,11 @@
 //
 // The order of steps: the new segments are written and flushed, then their folder; the new manifest is written and flushed, then
 // the folder; then the old manifest is removed, then the files that only it named. So when the manifest with the highest serial
-// is not whole, the one before it is still there, with all its files, if and only if the write was cut off.
+// is not whole, the one before it is still there, with all its files, if and only if the write was cut off. A manifest whose write
+// failed is removed again and the folder flushed, then its segments are removed; where that fails they stay, and it may count at the
+// next start. Either way its serial is not used again: a power cut may undo removals, and no name must then stand for other bytes.
+// Opening flushes the manifest that counts before anything else is removed: the process that wrote it
+// may have ended before it could.
 
 internal import EventRecord
 
@@ -142,7 +146,9 @@ struct HistoryManifest: Sendable {
     static func read(_ directory: String, names: [String]) throws(HistoryError) -> HistoryManifest {
         let serials = names.compactMap(serial(ofName:)).sorted()
         guard let newest = serials.last else {
-            if let segment = names.first(where: { $0.hasSuffix(".segment") }) {
+            // The first seal of all may have been cut off before its manifest: then the journal has every event still, and what
+            // there is of the segment is left over. Where the journal does not, opening fails for that.
+            if let segment = names.first(where: { name in entry(ofName: name).map { $0.first != 0 } ?? false }) {
                 throw HistoryError(
                     .missing, "there are segments and no manifest; restore the manifest",
                     path: directory + "/" + segment)
@@ -154,33 +160,35 @@ struct HistoryManifest: Sendable {
             return try HistoryManifest(try HistoryFiles.content(path), path: path, serial: newest)
         } catch {
             guard error.code == .damaged else { throw error }
-            guard serials.count > 1 else {
-                // The first of all may have been cut off too; then nothing else is there.
-                if names.allSatisfy({ $0 == name(newest) || entry(ofName: $0)?.id == newest }), newest == 1,
-                    !names.contains(where: { entry(ofName: $0).map { $0.first != 0 } ?? false })
-                {
-                    return HistoryManifest(serial: 0, entries: [])
+            // Before it there may be another that failed and could not be removed.
+            for before in serials.dropLast().reversed() {
+                let path = directory + "/" + name(before)
+                if let found = try? HistoryManifest(try HistoryFiles.content(path), path: path, serial: before) {
+                    return found
                 }
+            }
+            // The first of all may have been cut off too; then nothing else is there, but for what the tries left over.
+            guard names.allSatisfy({ Self.serial(ofName: $0) != nil || entry(ofName: $0)?.first == 0 }) else {
                 throw error
             }
-            let before = serials[serials.count - 2]
-            let path = directory + "/" + name(before)
-            return try HistoryManifest(try HistoryFiles.content(path), path: path, serial: before)
+            return HistoryManifest(serial: 0, entries: [])
         }
     }
 
     /// Writes the manifest; from its return on it counts.
     func write(_ directory: String, _ device: HistoryDevice) throws(HistoryError) {
-        let path = directory + "/" + Self.name(serial)
-        do throws(HistoryError) {
-            var file = try HistoryFileWriter(path, device)
-            try file.write(encoded)
-            try file.finish()
-            try HistoryFiles.syncFolder(directory, device)
-        } catch {
-            // It must not count later, when the history has gone another way.
-            _ = device.remove(path)
-            throw error
-        }
+        var file = try HistoryFileWriter(directory + "/" + Self.name(serial), device)
+        try file.write(encoded)
+        try file.finish()
+        try HistoryFiles.syncFolder(directory, device)
+    }
+
+    /// Removes the manifest whose write failed, so that it does not count later, when history has gone another way.
+    ///
+    /// - Returns: whether it is gone for certain.
+    func withdraw(_ directory: String, _ device: HistoryDevice) -> Bool {
+        guard device.remove(directory + "/" + Self.name(serial)) == 0 else { return false }
+        do throws(HistoryError) { try HistoryFiles.syncFolder(directory, device) } catch { return false }
+        return true
     }
 }

@@ -73,6 +73,10 @@ final class HistorySegment: Sendable {
         guard words[7] == UInt64(size) else {
             throw .damaged("the file has not its written length", path, at: UInt64(size))
         }
+        guard first <= next, next - first < 1 << 32, UInt64(events) <= next - first, timeMin <= timeMax || events == 0
+        else {
+            throw .damaged("the footer's numbers or times do not fit one another", path, at: footerAt + 16)
+        }
         guard words[3] <= footerAt, UInt64(partCount * SegmentLayout.entryBytes) == footerAt - words[3] else {
             throw .damaged("the directory's length is wrong", path, at: footerAt + 40)
         }
@@ -188,10 +192,16 @@ final class HistorySegment: Sendable {
         }
     }
 
-    /// The codes of a piece's rows in a column.
+    /// The codes of a piece's rows in a column, each of a text in the dictionary or 0.
     func codes(_ column: EventColumn, _ piece: Int, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {
         let name = PartName(kind: .codes, id: column.rawValue, index: UInt32(truncatingIfNeeded: piece))
-        return try part(name, cache)
+        return try part(name, cache) { (raw) throws(HistoryError) in
+            let texts = try dictionary(column, cache).withUnsafeBytes { TextList($0)?.count ?? 0 }
+            guard raw.withUnsafeBytes({ CodePiece.isValid($0, rows: rows(ofPiece: piece), texts: texts) }) else {
+                throw malformed(name)
+            }
+            return raw
+        }
     }
 
     func dictionary(_ column: EventColumn, _ cache: HistoryCache) throws(HistoryError) -> [UInt8] {

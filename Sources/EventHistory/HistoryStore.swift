@@ -40,6 +40,16 @@ struct HistoryStore {
         return Opened(manifest: manifest, segments: segments, names: names)
     }
 
+    /// Makes the manifest that counts durable: the process that wrote it may have ended before it was flushed, and from now on
+    /// what came before is removed and the journal trimmed.
+    static func keep(_ opened: Opened, _ directory: String, _ device: HistoryDevice) throws(HistoryError) {
+        if opened.manifest.serial > 0 {
+            let file = try HistoryFile(directory + "/" + HistoryManifest.name(opened.manifest.serial))
+            try file.flush(device)
+        }
+        if !opened.names.isEmpty { try HistoryFiles.syncFolder(directory, device) }
+    }
+
     /// Removes what steps that were cut off left over.
     static func removeLeftovers(_ opened: Opened, _ directory: String, _ device: HistoryDevice) {
         let kept = Set(opened.manifest.entries.map(\.fileName) + [HistoryManifest.name(opened.manifest.serial)])
@@ -90,12 +100,24 @@ struct HistoryStore {
             }
             if !written.isEmpty { try HistoryFiles.syncFolder(directory, device) }
             let next = manifest.replacing(range, by: entries)
-            try next.write(directory, device)
+            do throws(HistoryError) {
+                try next.write(directory, device)
+            } catch {
+                // A manifest that cannot be removed for certain may count at the next start: then what it names must be there.
+                if !next.withdraw(directory, device) { written = [] }
+                throw error
+            }
             return Change(manifest: next, segments: segments, replaced: replaced)
         } catch {
             for path in written { _ = device.remove(path) }
             throw error
         }
+    }
+
+    /// The manifest to go on from after a change that failed. Its serial is not used again: what was removed may come back when
+    /// power goes, and must not be found with other bytes.
+    var manifestAfterFailure: HistoryManifest {
+        HistoryManifest(serial: manifest.serial + 1, entries: manifest.entries)
     }
 
     private func write(

@@ -127,6 +127,22 @@ struct ZoneIndex {
 enum CodePiece {
     static func width(texts: Int) -> Int { texts < 1 << 8 ? 1 : texts < 1 << 16 ? 2 : 4 }
 
+    /// Whether there is a code for each row, and none above the number of texts.
+    static func isValid(_ bytes: UnsafeRawBufferPointer, rows: Int, texts: Int) -> Bool {
+        guard rows > 0 else { return bytes.isEmpty }
+        let width = bytes.count / rows
+        guard bytes.count == rows * width, width == 1 || width == 2 || width == 4 else { return false }
+        var most = 0
+        switch width {
+        case 1:
+            var byte: UInt8 = 0
+            for code in bytes { byte = max(byte, code) }
+            most = Int(byte)
+        default: for row in 0..<rows { most = max(most, code(bytes, row, width: width)) }
+        }
+        return most <= texts
+    }
+
     static func encode(_ codes: ArraySlice<UInt32>, width: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(codes.count * width)

@@ -196,7 +196,7 @@ struct HistoryBlock {
 
         /// A reader at an event's begin.
         func reader(_ event: Int) -> EntryReader? {
-            guard event < events else { return nil }
+            guard (0..<events).contains(event) else { return nil }
             var reader = EntryReader(codes: codes, texts: texts, fixed: fixed)
             reader.move(
                 code: Int(bytes.u32(16 + event * 12)), text: Int(bytes.u32(20 + event * 12)),

@@ -156,7 +156,19 @@ enum TextHash {
     static func isEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
         guard a.count == b.count else { return false }
         guard let x = a.baseAddress, let y = b.baseAddress else { return true }
-        return memcmp(x, y, a.count) == 0
+        let count = a.count
+        if count >= 8, count <= 32 {
+            let last = count - 8
+            var difference = (word(x, 0) ^ word(y, 0)) | (word(x, last) ^ word(y, last))
+            if count > 16 {
+                difference |= word(x, 8) ^ word(y, 8)
+                difference |= word(x, last - 8) ^ word(y, last - 8)
+            }
+            return difference == 0
+        }
+        // Texts that differ do so at one of their ends mostly.
+        if count > 32, word(x, count - 8) != word(y, count - 8) { return false }
+        return memcmp(x, y, count) == 0
     }
 
     @inline(__always)

@@ -107,26 +107,44 @@ package final class Journal: Sendable {
     package func append(
         _ entries: [[UInt8]], usesReserve: Bool = false
     ) async throws(JournalError) -> Range<UInt64> {
-        guard !entries.isEmpty else { return durableNumber..<durableNumber }
-        var payload = 0
-        for entry in entries {
-            try core.admit(entry.count, usesReserve: usesReserve)
-            payload += entry.count + BlockPayload.lengthBytes
+        try await append(byteCounts: entries.map(\.count), usesReserve: usesReserve) { index, room in
+            entries[index].withUnsafeBytes { room.copyMemory(from: $0) }
         }
+    }
+
+    /// Appends entries that the caller writes in place; else as the one that takes them as arrays.
+    ///
+    /// - Parameters:
+    ///   - byteCounts: of each entry.
+    ///   - writing: fills the whole buffer of the entry with this index. It runs before the first suspension, and may run
+    ///     under the journal's lock: it must be short and must not call the journal.
+    package func append(
+        byteCounts: [Int], usesReserve: Bool = false, writing: (Int, UnsafeMutableRawBufferPointer) -> Void
+    ) async throws(JournalError) -> Range<UInt64> {
+        guard let longest = byteCounts.max() else { return durableNumber..<durableNumber }
+        try core.admit(longest, usesReserve: usesReserve)
+        let payload = byteCounts.reduce(0) { $0 + $1 + BlockPayload.lengthBytes }
         guard payload <= core.limits.batchBytesMax else {
             throw JournalError(
                 .tooLarge, "a batch of \(payload) bytes is over the limit of \(core.limits.batchBytesMax); cut it up")
         }
-        let outcome = await withUnsafeContinuation { continuation in
-            core.enqueue(payload: payload, count: UInt32(entries.count), continuation) { buffer in
-                for entry in entries {
-                    let room = buffer.add(entry.count)
-                    entry.withUnsafeBytes { room.copyMemory(from: $0) }
-                }
+        let count = UInt32(byteCounts.count)
+        func fill(_ buffer: PendingBuffer) {
+            for (index, length) in byteCounts.enumerated() { writing(index, buffer.add(length)) }
+        }
+        let outcome: Result<UInt64, JournalError>
+        if payload >= JournalCore.ownBlockBytes {
+            // A block of its own, filled before the lock is taken.
+            let buffer = core.largeBuffer(payload)
+            fill(buffer)
+            outcome = await withUnsafeContinuation { core.enqueue(buffer, payload: payload, count: count, $0) }
+        } else {
+            outcome = await withUnsafeContinuation { continuation in
+                core.enqueue(payload: payload, count: count, continuation, fill)
             }
         }
         let first = try outcome.get()
-        return first..<(first + UInt64(entries.count))
+        return first..<(first + UInt64(count))
     }
 
     /// Reads durable entries, whole blocks at a time.
@@ -184,19 +202,4 @@ package final class Journal: Sendable {
 
     /// Writes a mark behind the last block, as the thread does when it is idle; for `Flushing.byHand`.
     package func markIdle() { core.mark() }
-}
-
-/// Entries in a row.
-package struct JournalBatch: Sendable {
-    /// Number of the first entry.
-    package var first: UInt64
-    package var entries: [ArraySlice<UInt8>]
-    /// Number of the entry to read next.
-    package var next: UInt64
-
-    package init(first: UInt64, entries: [ArraySlice<UInt8>], next: UInt64) {
-        self.first = first
-        self.entries = entries
-        self.next = next
-    }
 }

@@ -14,8 +14,8 @@ final class JournalCore: Sendable {
         var pendingBytes = 0
         /// Callers that wait in `pending`.
         var waiters = 0
-        /// A buffer to use again.
-        var spare: PendingBuffer?
+        /// Buffers to use again.
+        var spares: [PendingBuffer] = []
         /// The same for the list of who waits.
         var spareWaiters: [PendingBlock.Waiter] = []
         /// The thread sleeps, and is woken when so many callers wait; nil while it is awake.
@@ -29,7 +29,22 @@ final class JournalCore: Sendable {
         /// Waits that were cancelled before they began.
         var cancelled: Set<UInt64> = []
         var closers: [UnsafeContinuation<Void, Never>] = []
+
+        mutating func takeSpare(isLarge: Bool) -> PendingBuffer? {
+            spares.firstIndex { ($0.bytes.count >= JournalCore.largeBytes) == isLarge }.map { spares.remove(at: $0) }
+        }
+
+        mutating func takeWaiters() -> [PendingBlock.Waiter] {
+            defer { spareWaiters = [] }
+            return spareWaiters
+        }
     }
+
+    /// Batches of so many bytes make a block of their own.
+    static let ownBlockBytes = 256 << 10
+    /// Buffers of so many bytes are for such batches.
+    private static let largeBytes = 1 << 20
+    private static let sparesMax = 3
 
     let limits: JournalLimits
     let durable: Atomic<UInt64>
@@ -42,8 +57,11 @@ final class JournalCore: Sendable {
     private let segments: Mutex<[JournalSegment]>
     private let writer: Mutex<JournalWriter>
     private let signal = FlushSignal()
+    private let recent: RecentBlocks
     /// The last look at the disk found less than the reserve.
     private let isFull = Atomic<Bool>(false)
+    /// The disk was looked at since the last flush, and had room.
+    private let hasRoom = Atomic<Bool>(false)
     private let followerIDs = Atomic<UInt64>(0)
 
     init(
@@ -77,6 +95,7 @@ final class JournalCore: Sendable {
         self.answering = answering
         bytesCutAtOpen = recovered.bytesCut
         durable = Atomic(tail.next)
+        recent = RecentBlocks(bytesMax: limits.recentBytesMax)
         segments = Mutex(files)
         writer = Mutex(
             JournalWriter(
@@ -99,16 +118,37 @@ final class JournalCore: Sendable {
             throw JournalError(
                 .tooLarge, "an entry of \(byteCount) bytes is over the limit of \(limits.entryBytesMax)")
         }
-        if !usesReserve { try checkSpace() }
+        // Once for all that the next flush takes along.
+        if !usesReserve, !hasRoom.load(ordering: .relaxed) { try checkSpace() }
     }
 
     private func checkSpace() throws(JournalError) {
         do throws(JournalError) {
             try JournalWriter.checkSpace(directory, device, limits, for: 0)
             isFull.store(false, ordering: .relaxed)
+            hasRoom.store(true, ordering: .relaxed)
         } catch {
             isFull.store(true, ordering: .relaxed)
+            hasRoom.store(false, ordering: .relaxed)
             throw error
+        }
+    }
+
+    /// A buffer for a batch that makes a block of its own.
+    func largeBuffer(_ payload: Int) -> PendingBuffer {
+        let spare = state.withLock { $0.takeSpare(isLarge: true) }
+        let buffer = spare ?? PendingBuffer(capacity: max(payload + BlockHeader.byteCount, Self.largeBytes))
+        buffer.reserve(payload)
+        return buffer
+    }
+
+    /// Adds a batch as a block of its own.
+    func enqueue(
+        _ buffer: PendingBuffer, payload: Int, count: UInt32,
+        _ continuation: UnsafeContinuation<Result<UInt64, JournalError>, Never>
+    ) {
+        enqueue(payload: payload, count: count, continuation) { state in
+            state.pending.append(PendingBlock(buffer: buffer, waiters: state.takeWaiters()))
         }
     }
 
@@ -116,6 +156,26 @@ final class JournalCore: Sendable {
     func enqueue(
         payload: Int, count: UInt32, _ continuation: UnsafeContinuation<Result<UInt64, JournalError>, Never>,
         _ fill: (PendingBuffer) -> Void
+    ) {
+        enqueue(payload: payload, count: count, continuation) { state in
+            let isFull =
+                state.pending.last.map {
+                    $0.buffer.payloadCount + payload > limits.blockBytesMax
+                        || $0.buffer.payloadCount >= Self.ownBlockBytes && $0.waiters.count == 1
+                } ?? true
+            if isFull {
+                let buffer =
+                    state.takeSpare(isLarge: false) ?? PendingBuffer(capacity: min(limits.blockBytesMax, 256 << 10))
+                state.pending.append(PendingBlock(buffer: buffer, waiters: state.takeWaiters()))
+            }
+            fill(state.pending[state.pending.count - 1].buffer)
+        }
+    }
+
+    /// - Parameter add: sees to it that the entries are in the last pending block.
+    private func enqueue(
+        payload: Int, count: UInt32, _ continuation: UnsafeContinuation<Result<UInt64, JournalError>, Never>,
+        add: (inout State) -> Void
     ) {
         var refusal: JournalError?
         var isWaking = false
@@ -133,14 +193,8 @@ final class JournalCore: Sendable {
                     .overloaded, "\(state.pendingBytes) bytes already wait for the disk; try again later")
                 return
             }
-            if state.pending.last.map({ $0.buffer.payloadCount + payload > limits.blockBytesMax }) ?? true {
-                let buffer = state.spare ?? PendingBuffer(capacity: min(limits.blockBytesMax, 256 << 10))
-                state.spare = nil
-                state.pending.append(PendingBlock(buffer: buffer, waiters: state.spareWaiters))
-                state.spareWaiters = []
-            }
+            add(&state)
             let last = state.pending.count - 1
-            fill(state.pending[last].buffer)
             state.pending[last].waiters.append(
                 PendingBlock.Waiter(continuation: continuation, index: state.pending[last].count))
             state.pending[last].count += count
@@ -247,7 +301,7 @@ final class JournalCore: Sendable {
         block.waiters = []
         let outcome = writer.withLock { writer -> Result<(first: UInt64, next: UInt64), JournalError> in
             do throws(JournalError) {
-                let (first, begun) = try writer.write(block.buffer.block, count: block.count)
+                let (first, begun) = try writer.write(block.buffer, count: block.count)
                 if let begun { segments.withLock { $0.append(begun) } }
                 return .success((first, writer.tail.next))
             } catch {
@@ -255,11 +309,14 @@ final class JournalCore: Sendable {
             }
         }
         let flushed = MonotonicTime.microseconds()
+        hasRoom.store(false, ordering: .relaxed)
         let waiting: Int
+        let payload = block.buffer.payloadCount
         switch outcome {
         case .success(let (first, next)):
+            let spare = recent.keep(block.buffer, first: first, count: block.count)
             durable.store(next, ordering: .releasing)
-            waiting = recycle(block) { _ in }
+            waiting = recycle(spare, payload) { _ in }
             answering {
                 for waiter in waiters {
                     waiter.continuation.resume(returning: .success(first + UInt64(waiter.index)))
@@ -268,7 +325,7 @@ final class JournalCore: Sendable {
             wakeFollowers()
         case .failure(let error):
             isFull.store(error.code == .full, ordering: .relaxed)
-            waiting = recycle(block) { if error.code != .full { $0.failure = error } }
+            waiting = recycle(block.buffer, payload) { if error.code != .full { $0.failure = error } }
             answering {
                 for waiter in waiters { waiter.continuation.resume(returning: .failure(error)) }
             }
@@ -288,15 +345,18 @@ final class JournalCore: Sendable {
         }
     }
 
+    /// - Parameters:
+    ///   - spare: a buffer that can be used again.
+    ///   - payload: bytes that wait no more.
     /// - Returns: how many callers wait now.
     @discardableResult
-    private func recycle(_ block: PendingBlock, _ body: (inout State) -> Void) -> Int {
-        let bytes = block.buffer.payloadCount
-        let isKept = block.buffer.bytes.count <= limits.blockBytesMax * 2
-        if isKept { block.buffer.reset() }
+    private func recycle(_ spare: PendingBuffer?, _ payload: Int, _ body: (inout State) -> Void) -> Int {
+        spare?.reset()
         return state.withLock { state in
-            state.pendingBytes -= bytes
-            if isKept { state.spare = block.buffer }
+            state.pendingBytes -= payload
+            if let spare, state.spares.count < Self.sparesMax, spare.bytes.count <= limits.blockBytesMax * 2 {
+                state.spares.append(spare)
+            }
             body(&state)
             return state.waiters
         }
@@ -388,7 +448,8 @@ final class JournalCore: Sendable {
             throw JournalError(
                 .trimmed, "entry \(from) has been trimmed away, the first kept is \(first)", path: directory)
         }
-        guard from < end else { return JournalBatch(first: from, entries: [], next: from) }
+        guard from < end else { return JournalBatch(first: from, next: from) }
+        if let batch = recent.read(from: from, bytesMax: bytesMax) { return batch }
         return try segment.read(from: from, durable: end, bytesMax: bytesMax)
     }
 

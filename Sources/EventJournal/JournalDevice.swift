@@ -2,6 +2,7 @@
 
 import CDurableWrite
 import Glibc
+import Synchronization
 
 /// The disk as the journal sees it. The seam where tests put a disk that fails, forgets, and tears.
 package protocol JournalDevice: Sendable {
@@ -114,15 +115,26 @@ package struct POSIXJournalDevice: JournalDevice {
 }
 
 private final class POSIXJournalFile: JournalFile {
+    /// From so many bytes on, a durable write goes from memory to the disk, past the page cache: the kernel copies a few
+    /// gigabytes a second, and sums of large blocks would be spent on pages that hardly anyone reads.
+    private static let directBytesMin = 256 << 10
+    private static let sectorBytes = 512
+
     private let descriptor: Int32
     private let path: String
+    /// The same file opened for such writes; -1 before the first, -2 where there is no such thing.
+    private let direct = Atomic<Int32>(-1)
 
     init(_ descriptor: Int32, _ path: String) {
         self.descriptor = descriptor
         self.path = path
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        let direct = direct.load(ordering: .relaxed)
+        if direct >= 0 { close(direct) }
+        close(descriptor)
+    }
 
     func size() throws(JournalDeviceError) -> UInt64 {
         var status = stat()
@@ -150,7 +162,21 @@ private final class POSIXJournalFile: JournalFile {
     /// With one system call: `pwritev2` with `RWF_DSYNC`, a write and an `fdatasync` of what it wrote. Where there is no such
     /// thing, or not all was written, both steps are made one by one; the write then makes every page dirty again, so that
     /// the flush passes over none.
+    ///
+    /// Large writes whose begin, end and address are those of sectors go past the page cache (`O_DIRECT`) where the file
+    /// system has that; it sees to it that both ways show the same bytes. Where it refuses, they go the other way.
     func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError) {
+        if let direct = directDescriptor(bytes, offset) {
+            let count = cdurablewrite(direct, bytes.baseAddress, bytes.count, Int64(offset))
+            if count == bytes.count { return }
+            if count < 0, errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS {
+                // Sectors are larger than was thought, for example.
+                close(direct)
+                self.direct.store(-2, ordering: .relaxed)
+            } else if count < 0, ![ENOSPC, EDQUOT, EINTR].contains(errno) {
+                throw .sync(failure("pwritev2", path))
+            }
+        }
         let count = cdurablewrite(descriptor, bytes.baseAddress, bytes.count, Int64(offset))
         if count == bytes.count { return }
         if count < 0, ![ENOSPC, EDQUOT, EOPNOTSUPP, ENOSYS, EINVAL, EINTR].contains(errno) {
@@ -166,6 +192,20 @@ private final class POSIXJournalFile: JournalFile {
         } catch {
             throw .sync(error)
         }
+    }
+
+    /// Called by the thread that writes, one at a time.
+    private func directDescriptor(_ bytes: UnsafeRawBufferPointer, _ offset: UInt64) -> Int32? {
+        guard bytes.count >= Self.directBytesMin, bytes.count % Self.sectorBytes == 0,
+            offset % UInt64(Self.sectorBytes) == 0, UInt(bitPattern: bytes.baseAddress) % 4096 == 0
+        else { return nil }
+        var found = direct.load(ordering: .relaxed)
+        if found == -1 {
+            found = cdurablewrite_direct(descriptor)
+            if found < 0 { found = -2 }
+            direct.store(found, ordering: .relaxed)
+        }
+        return found >= 0 ? found : nil
     }
 
     func allocate(_ bytes: UInt64) throws(JournalDeviceError) {
@@ -209,6 +249,16 @@ extension JournalFile {
         try outcome.get()
     }
 
+    /// Writes zeros over a range.
+    func writeZeros(_ range: Range<UInt64>, path: String) throws(JournalDeviceError) {
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let count = min(UInt64(Zeros.bytes.count), range.upperBound - position)
+            try writeAll(UnsafeRawBufferPointer(rebasing: Zeros.bytes[..<Int(count)]), at: position, path: path)
+            position += count
+        }
+    }
+
     /// Reads until the buffer is full or the file ends.
     ///
     /// - Returns: the bytes read.
@@ -236,4 +286,13 @@ extension JournalFile {
         if let problem { throw problem }
         return bytes
     }
+}
+
+/// Zeros to write, made once and never written to.
+private enum Zeros {
+    nonisolated(unsafe) static let bytes: UnsafeRawBufferPointer = {
+        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
+        room.initializeMemory(as: UInt8.self, repeating: 0)
+        return UnsafeRawBufferPointer(room)
+    }()
 }

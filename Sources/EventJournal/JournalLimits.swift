@@ -12,8 +12,11 @@ package struct JournalLimits: Sendable {
     package var pendingBytesMax = 64 << 20
     /// Size of a segment file. It is allocated at once; a block that does not fit opens the next segment.
     package var segmentBytes: UInt64 = 64 << 20
-    /// Zeros that are written ahead of the blocks at a time, in bytes; 0 for none.
+    /// Zeros that are written ahead of the blocks at a time, in bytes, at most; 0 for none. It begins with 64 KiB after the
+    /// journal was opened, and never is more than what was written since.
     package var zeroAheadBytes: UInt64 = 1 << 20
+    /// Bytes of blocks, newest first, that stay in memory for followers that are close behind; 0 for none.
+    package var recentBytesMax = 16 << 20
     /// Space on the disk that is left untouched: appends are refused when less is free.
     package var reserveBytes: UInt64 = 64 << 20
     /// Blocks start at multiples of this, so that a torn write never harms a sector of an acknowledged block. A power of

@@ -229,9 +229,9 @@ struct JournalRecovery {
 
     /// Looks at what lies behind the last whole block of the last segment.
     ///
-    /// - Returns: whether it is as it should be: zeros, or a mark and zeros.
+    /// - Returns: up to where it is not as it should be, zeros or a mark and zeros; nil when it is.
     /// - Throws: `damaged` when a later block or a mark is there, which proves that the bad one was acknowledged.
-    private func isTailClean(_ segment: JournalSegment, _ tail: JournalTail) throws(JournalError) -> Bool {
+    private func dirtyEnd(_ segment: JournalSegment, _ tail: JournalTail) throws(JournalError) -> UInt64? {
         let size: UInt64
         do throws(JournalDeviceError) {
             size = try segment.file.size()
@@ -243,15 +243,15 @@ struct JournalRecovery {
                 "the segment has \(size) bytes, but was made with \(segment.header.allocated): its end was cut off",
                 segment.path, at: size)
         }
-        guard tail.offset < size else { return true }
+        guard tail.offset < size else { return nil }
         let alignment = UInt64(segment.header.alignment)
         var window = SegmentWindow(segment, limit: size, windowBytes: Self.windowBytes)
         var offset = tail.offset
-        var isClean = true
+        var dirty: UInt64?
         if let (header, _) = try window.header(at: offset), header.isMark {
             let rest = offset + UInt64(BlockHeader.byteCount)
             offset = min(offset + alignment, size)
-            if rest < offset { isClean = try window.isZero(rest..<offset) }
+            if rest < offset, !(try window.isZero(rest..<offset)) { dirty = offset }
         }
         while offset < size {
             let range = try window.range(at: offset, count: Int(min(UInt64(Self.windowBytes), size - offset)))
@@ -274,10 +274,10 @@ struct JournalRecovery {
                     "the block of entry \(tail.next) is damaged, but a later one is whole", segment.path,
                     at: tail.offset)
             }
-            if !isZero { isClean = false }
             offset += UInt64(range.count)
+            if !isZero { dirty = offset }
         }
-        return isClean
+        return dirty
     }
 
     /// Makes the end of the last segment what the writer needs: the last block surely on the disk, zeros behind it.
@@ -289,21 +289,15 @@ struct JournalRecovery {
     private func settle(
         _ segment: JournalSegment, _ tail: JournalTail, _ lastBlock: (offset: UInt64, count: Int)?
     ) throws(JournalError) -> UInt64 {
-        let isClean = try isTailClean(segment, tail)
+        let dirty = try dirtyEnd(segment, tail)
         do throws(JournalDeviceError) {
             let file = segment.file
             let size = try file.size()
             var bytesCut: UInt64 = 0
-            if !isClean, size > tail.offset {
+            if let dirty {
                 bytesCut = size - tail.offset
                 // Zeros are written rather than the file made shorter: it keeps the size that proves that it is whole.
-                let zeros = [UInt8](repeating: 0, count: Self.windowBytes)
-                var offset = tail.offset
-                while offset < size {
-                    let count = Int(min(UInt64(zeros.count), size - offset))
-                    try file.writeAll(Array(zeros[..<count]), at: offset, path: segment.path)
-                    offset += UInt64(count)
-                }
+                try file.writeZeros(tail.offset..<dirty, path: segment.path)
             }
             if let lastBlock {
                 let bytes = try file.bytes(at: lastBlock.offset, count: lastBlock.count)

@@ -15,7 +15,7 @@ extension JournalSegment {
         var offset = start.offset
         var number = start.number
         var latest = start.before
-        var batch = JournalBatch(first: from, entries: [], next: from)
+        var batch = JournalBatch(first: from, next: from)
         // A little more than wanted, for the blocks before the first entry.
         var window = SegmentWindow(
             self, limit: limit, windowBytes: min(max(bytesMax, 0), 8 << 20) + Int(Self.rowBytes))
@@ -30,21 +30,19 @@ extension JournalSegment {
                 guard let payload = try window.payload(of: header, at: offset) else {
                     throw .damaged("the block of entry \(number) is damaged", path, at: offset)
                 }
-                let bytes = window.bytes
                 var entry = number
-                let isWhole = bytes.withUnsafeBytes { raw in
+                var start = payload.lowerBound
+                let isWhole = window.bytes.withUnsafeBytes { raw in
                     BlockPayload.forEach(UnsafeRawBufferPointer(rebasing: raw[payload]), count: header.count) { range in
-                        if entry >= from {
-                            batch.entries.append(
-                                bytes[(payload.lowerBound + range.lowerBound)..<(payload.lowerBound + range.upperBound)]
-                            )
-                        }
+                        if entry < from { start = payload.lowerBound + range.upperBound }
                         entry += 1
                     }
                 }
                 guard isWhole else {
                     throw .damaged("the entries of the block of entry \(number) do not add up", path, at: offset)
                 }
+                batch.append(
+                    window.bytes, start..<payload.upperBound, Int(header.next - max(number, from)))
                 held += payload.count
                 batch.next = header.next
             }

@@ -21,6 +21,15 @@ struct JournalWriter {
     /// each flush, that allocated blocks have become data; where zeros are already, the same flush costs half. So now and
     /// then one flush writes zeros ahead for the many after it.
     private var zeroed: UInt64 = 0
+    /// Bytes of small blocks written since the journal was opened: nobody knows how many are to come, so no more than that is
+    /// written ahead.
+    private var written: UInt64 = 0
+
+    /// What is written ahead at least.
+    private static let zerosMin: UInt64 = 64 << 10
+    /// Blocks of so many bytes are given to the disk as they lie in memory.
+    private static let directBytesMin = 256 << 10
+    private static let sectorBytes = 512
 
     init(
         directory: String, device: any JournalDevice, limits: JournalLimits, clock: @escaping @Sendable () -> Int64,
@@ -37,14 +46,15 @@ struct JournalWriter {
 
     /// Writes one block and flushes it.
     ///
-    /// - Parameter block: room for the header, then the payload.
+    /// - Parameter buffer: room for the header, then the payload.
     /// - Returns: number of the block's first entry, and the new segment if one was begun.
     /// - Throws: `full`, nothing was written; `unavailable`, and so all later calls.
     mutating func write(
-        _ block: UnsafeMutableRawBufferPointer, count: UInt32
+        _ buffer: PendingBuffer, count: UInt32
     ) throws(JournalError) -> (first: UInt64, begun: JournalSegment?) {
         if let failure { throw failure }
         var begun: JournalSegment?
+        let block = buffer.block
         if tail.offset + UInt64(block.count) > limits.segmentBytes, tail.next > segment.header.first {
             begun = try roll()
         }
@@ -53,7 +63,13 @@ struct JournalWriter {
             salt: segment.header.salt, first: tail.next, count: count, payloadBytes: UInt32(payload.count),
             payloadChecksum: CRC32C.checksum(payload), chain: tail.chain, time: clock())
         let checksum = header.encode(into: block)
-        try writeDurably(UnsafeRawBufferPointer(block))
+        let alignment = Int(segment.header.alignment)
+        if block.count >= Self.directBytesMin, Self.sectorBytes...PendingBuffer.pageBytes ~= alignment {
+            // Whole sectors: what is behind the block up to the next block's place is zero anyway.
+            try writeDurably(UnsafeRawBufferPointer(buffer.block(paddedTo: alignment)))
+        } else {
+            try writeDurably(UnsafeRawBufferPointer(block))
+        }
         isMarked = false
         let first = tail.next
         let end = tail.offset + header.stride(segment.header.alignment)
@@ -64,9 +80,13 @@ struct JournalWriter {
 
     private mutating func writeDurably(_ block: UnsafeRawBufferPointer) throws(JournalError) {
         let end = tail.offset + UInt64(block.count)
-        let zeroEnd = min(end + limits.zeroAheadBytes, allocated)
+        let ahead = min(max(written, Self.zerosMin), limits.zeroAheadBytes)
+        let zeroEnd = min(end + ahead, allocated)
+        // Zeros pay where many small blocks share them.
+        let isSmall = UInt64(block.count) * 4 <= limits.zeroAheadBytes
+        if isSmall { written += UInt64(block.count) }
         do throws(JournalWriteError) {
-            if end <= zeroed || end >= zeroEnd {
+            if end <= zeroed || end >= zeroEnd || !isSmall {
                 try segment.file.writeDurably(block, at: tail.offset)
             } else {
                 try segment.file.writeDurably(block, thenZerosTo: zeroEnd, at: tail.offset, path: segment.path)
@@ -200,13 +220,7 @@ extension JournalFile {
     ) throws(JournalWriteError) {
         do throws(JournalDeviceError) {
             try writeAll(block, at: offset, path: path)
-            let zeros = [UInt8](repeating: 0, count: 256 << 10)
-            var position = offset + UInt64(block.count)
-            while position < end {
-                let count = min(UInt64(zeros.count), end - position)
-                try writeAll(Array(zeros[..<Int(count)]), at: position, path: path)
-                position += count
-            }
+            try writeZeros(offset + UInt64(block.count)..<end, path: path)
         } catch {
             throw .write(error)
         }

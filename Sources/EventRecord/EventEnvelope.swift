@@ -48,6 +48,20 @@ package struct EventEnvelope: Sendable, Hashable {
         text.utf8.count == 12 && text.utf8.allSatisfy { (0x30...0x39).contains($0) }
     }
 
+    /// Bytes of the entry.
+    package var byteCount: Int { Self.headerBytes + record.count }
+
+    /// Writes the entry's bytes, which the room holds exactly.
+    package func write(to room: UnsafeMutableRawBufferPointer) {
+        room[0] = kind.rawValue
+        var owner = ownerAccount
+        owner.withUTF8 { UnsafeMutableRawBufferPointer(rebasing: room[1..<13]).copyBytes(from: $0.prefix(12)) }
+        room.storeBytes(of: related.littleEndian, toByteOffset: 13, as: UInt64.self)
+        record.withUnsafeBytes {
+            UnsafeMutableRawBufferPointer(rebasing: room[Self.headerBytes...]).copyMemory(from: $0)
+        }
+    }
+
     /// The entry's bytes, one allocation.
     package func encoded() -> [UInt8] {
         var bytes: [UInt8] = []

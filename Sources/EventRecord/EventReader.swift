@@ -73,6 +73,17 @@ package enum EventReader {
         }
     }
 
+    /// Scans the record that the bytes begin with, whatever comes behind it.
+    ///
+    /// - Returns: its length; nil when none that `scan` would take begins here and is whole.
+    package static func scan(prefixOf bytes: UnsafeRawBufferPointer, into fields: inout EventFields) -> Int? {
+        fields = EventFields()
+        guard bytes.first == 0x7B else { return nil }
+        var cursor = JSONCursor(bytes, end: recordBytesMax)
+        do throws(EventError) { try object(&cursor, parent: nil, table: .record, into: &fields) } catch { return nil }
+        return cursor.position
+    }
+
     private static func object(
         _ cursor: inout JSONCursor, parent: EventField?, table: EventKeyTable, into fields: inout EventFields
     ) throws(EventError) {

@@ -17,11 +17,14 @@ package struct EventSlot: Sendable, Hashable {
     package var length: UInt32
     /// Whether it is a text in which something stands behind a backslash.
     package var hasEscapes: Bool
+    /// Place among `EventShapes.known`, for an object or list; -1 for what is not there.
+    package var known: Int16
 
-    init(_ range: Range<Int>, hasEscapes: Bool) {
+    init(_ range: Range<Int>, hasEscapes: Bool, known: Int16 = -1) {
         offset = UInt32(truncatingIfNeeded: range.lowerBound)
         length = UInt32(truncatingIfNeeded: range.count)
         self.hasEscapes = hasEscapes
+        self.known = known
     }
 
     @inline(__always)
@@ -77,6 +80,8 @@ package final class EventShapes {
     package let slots: UnsafeMutablePointer<EventSlot>
     package private(set) var slotCount = 0
     package private(set) var shapes: [EventShape] = []
+    /// Objects and lists that came lately.
+    package let known = KnownContainers()
 
     private enum Kind: UInt8 {
         case text = 1
@@ -100,6 +105,8 @@ package final class EventShapes {
 
     private struct Choice {
         var text: UnsafeRawPointer
+        /// Its last eight bytes.
+        var key: UInt64
         var length: Int32
         var node: Int32
         var sibling: Int32
@@ -129,6 +136,7 @@ package final class EventShapes {
         edges.deallocate()
         choices.deallocate()
         for bytes in kept { bytes.deallocate() }
+        known.deallocate()
     }
 
     // MARK: Recognizing
@@ -182,27 +190,52 @@ package final class EventShapes {
                     node = next
                 }
                 at = end
-            case .number, .container, .identity:
+            case .number:
                 cursor.position = at
                 do throws(EventError) { try cursor.scalarOrContainer(cursor.byte(at)) } catch { return nil }
                 slots[filled] = EventSlot(at..<cursor.position, hasEscapes: false)
                 filled += 1
                 node = Int(edge.next)
                 at = cursor.position
+            case .container, .identity:
+                // The same identity comes in records of all shapes, other objects hardly.
+                let place = known.place(base + at, count - at, seed: edge.kind == .identity ? 0 : UInt64(index))
+                var end = at + known.length(place, at: base + at, count - at)
+                if end == at {
+                    cursor.position = at
+                    do throws(EventError) { try cursor.scalarOrContainer(cursor.byte(at)) } catch { return nil }
+                    end = cursor.position
+                    known.keep(place, base + at, end - at)
+                }
+                slots[filled] = EventSlot(at..<end, hasEscapes: false, known: Int16(truncatingIfNeeded: place))
+                filled += 1
+                node = Int(edge.next)
+                at = end
             }
         }
     }
 
     private func choose(_ first: Int32, _ text: UnsafeRawPointer, _ length: Int) -> Int? {
         var index = first
+        let key = Self.key(text, length)
         while index >= 0 {
             let choice = choices + Int(index)
-            if Int(choice.pointee.length) == length, Self.isEqual(choice.pointee.text, text, length) {
+            if choice.pointee.key == key, Int(choice.pointee.length) == length,
+                Self.isEqual(choice.pointee.text, text, length)
+            {
                 return Int(choice.pointee.node)
             }
             index = choice.pointee.sibling
         }
         return nil
+    }
+
+    @inline(__always)
+    private static func key(_ text: UnsafeRawPointer, _ length: Int) -> UInt64 {
+        if length >= 8 { return word(text, length - 8) }
+        var key: UInt64 = 0
+        for at in 0..<length { key = key << 8 | UInt64(text.load(fromByteOffset: at, as: UInt8.self)) }
+        return key
     }
 
     /// Whether what stands behind a piece can be its slot.
@@ -224,14 +257,16 @@ package final class EventShapes {
 
     @inline(__always)
     private static func isEqual(_ a: UnsafeRawPointer, _ b: UnsafeRawPointer, _ count: Int) -> Bool {
-        if count >= 8 {
+        if count >= 16 {
             var at = 0
-            while at + 8 <= count {
-                guard word(a, at) == word(b, at) else { return false }
-                at += 8
+            while at + 16 < count {
+                guard (word(a, at) ^ word(b, at)) | (word(a, at + 8) ^ word(b, at + 8)) == 0 else { return false }
+                at += 16
             }
-            return word(a, count - 8) == word(b, count - 8)
+            at = count - 16
+            return (word(a, at) ^ word(b, at)) | (word(a, at + 8) ^ word(b, at + 8)) == 0
         }
+        if count >= 8 { return word(a, 0) == word(b, 0) && word(a, count - 8) == word(b, count - 8) }
         for at in 0..<count
         where a.load(fromByteOffset: at, as: UInt8.self) != b.load(fromByteOffset: at, as: UInt8.self) { return false }
         return true
@@ -332,7 +367,8 @@ package final class EventShapes {
         if let base, let node = choose(edges[edge].next, base, text.count) { return node }
         nodes[nodeCount] = -1
         choices[choiceCount] = Choice(
-            text: keep(text), length: Int32(text.count), node: Int32(nodeCount), sibling: edges[edge].next)
+            text: keep(text), key: base.map { Self.key($0, text.count) } ?? 0, length: Int32(text.count),
+            node: Int32(nodeCount), sibling: edges[edge].next)
         edges[edge].next = Int32(choiceCount)
         choiceCount += 1
         nodeCount += 1

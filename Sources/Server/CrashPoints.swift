@@ -6,6 +6,7 @@ package import EventJournal
 internal import Glibc
 package import Objects
 internal import Synchronization
+package import Storage
 package import Trails
 
 /// Moments at which the process may be told to kill itself: for the crash tests alone (CONTRIBUTING.md, "Crash tests").
@@ -14,21 +15,27 @@ package import Trails
 /// the COUNT-th time. It is no setting: it has no flag and stands in no file. The moments lie in the seams that the rooms have
 /// for their files anyway, so no room knows of them.
 package struct CrashPoints: Sendable {
-    /// Every moment, by room. History's are those of its files, segments and manifests alike: sealed, merged or dropped.
+    /// Every moment, by room.
     package static let names: [String] =
         [
             "journal.write.before", "journal.write.half", "journal.write.after", "journal.sync.after",
-            "journal.segment.made", "journal.trim.before", "history.write.half", "history.synced",
-            "history.remove.before", "history.remove.after", "delivery.put.before", "delivery.put.after",
-            "digest.put.before", "digest.put.after",
-        ] + FileStep.allCases.map { "objects.\($0)" }
+            "journal.segment.made", "journal.trim.before",
+        ] + HistoryMoments.names + [
+            "delivery.put.before", "delivery.put.after", "digest.put.before", "digest.put.after",
+        ]
+        + FileStep.allCases.map { "objects.\($0)" }
 
     private let name: String
     private let left: Left
     /// Events in a segment of history, so that a short run seals some.
     let segmentEvents: Int?
+    /// Segments of history that become one, so that a short run merges some.
+    let mergeSegments: Int?
     /// Bytes of a journal segment, so that a short run begins some.
     let journalBytes: UInt64?
+
+    /// Seconds between two rounds of what a server does each minute: positions are saved, the journal is trimmed.
+    let tidySeconds = 1
 
     private final class Left: Sendable {
         let count: Mutex<Int>
@@ -40,9 +47,10 @@ package struct CrashPoints: Sendable {
     /// - Throws: `ConfigurationProblem` for a moment that does not exist.
     package init?(environment: [String: String]) throws(ConfigurationProblem) {
         segmentEvents = environment["CAIRN_CRASH_SEGMENT_EVENTS"].flatMap { Int($0) }
+        mergeSegments = environment["CAIRN_CRASH_MERGE_SEGMENTS"].flatMap { Int($0) }
         journalBytes = environment["CAIRN_CRASH_JOURNAL_BYTES"].flatMap { UInt64($0) }
         guard let text = environment["CAIRN_KILL_AT"] else {
-            guard segmentEvents != nil || journalBytes != nil else { return nil }
+            guard segmentEvents != nil || mergeSegments != nil || journalBytes != nil else { return nil }
             name = ""
             left = Left(0)
             return
@@ -84,9 +92,8 @@ package struct CrashPoints: Sendable {
 
     package var historyLimits: HistoryLimits {
         var limits = HistoryLimits()
-        if let segmentEvents {
-            limits.segmentEventsMax = segmentEvents
-        }
+        if let segmentEvents { limits.segmentEventsMax = segmentEvents }
+        if let mergeSegments { limits.mergeSegmentsMin = mergeSegments }
         return limits
     }
 
@@ -96,7 +103,7 @@ package struct CrashPoints: Sendable {
         let posix = HistoryDevice.posix
         return HistoryDevice(
             write: { descriptor, bytes in
-                if isDue("history.write.half") {
+                if let moment = HistoryMoments.writing(descriptor), isDue(moment) {
                     _ = posix.write(descriptor, UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]))
                     die()
                 }
@@ -104,15 +111,20 @@ package struct CrashPoints: Sendable {
             },
             sync: { descriptor in
                 let result = posix.sync(descriptor)
-                pass("history.synced")
+                if let moment = HistoryMoments.synced(descriptor) { pass(moment) }
                 return result
             },
             remove: { path in
-                pass("history.remove.before")
+                let moment = HistoryMoments.removing(path)
+                if let moment { pass(moment + ".before") }
                 let result = posix.remove(path)
-                pass("history.remove.after")
+                if let moment { pass(moment + ".after") }
                 return result
             })
+    }
+
+    package var catalogStep: CatalogStep {
+        { (moment) throws(AWSError) in pass("catalog.\(moment)") }
     }
 
     package func bucket(_ bucket: TrailBucket) -> TrailBucket {

@@ -74,6 +74,8 @@ struct EventQueries: Sendable {
         var every: Int64?
         var top = EventQueries.rowsMax
         var last = 0
+        /// Seconds: where a tail begins, by the time at which events were recorded here.
+        var since: Int64?
 
         init(_ request: OperationRequest) throws(AWSError) {
             guard case .structure(let members) = try WireValue(json: request.bytes) else {
@@ -87,6 +89,7 @@ struct EventQueries: Sendable {
                 case "limit": limit = Int(try Self.number(member, 1...Int64(EventQueries.rowsMax)))
                 case "top": top = Int(try Self.number(member, 1...Int64(EventQueries.rowsMax)))
                 case "last": last = Int(try Self.number(member, 0...Int64(EventQueries.lastMax)))
+                case "since": since = try Self.number(member, 0...(1 << 40))
                 case "every": every = try Self.number(member, 1...(1 << 36))
                 case "token": token = try Self.text(member)
                 case "order":
@@ -189,9 +192,17 @@ struct EventQueries: Sendable {
 
     @Sendable private func tail(_ question: Question, _ call: Call) async throws(AWSError) -> Answer {
         var query = try question.query(of: call)
-        let from = journal.durableNumber
+        let from: UInt64
+        do throws(JournalError) {
+            from =
+                if let since = question.since { try journal.number(writtenAtOrAfter: since * 1000) } else {
+                    journal.durableNumber
+                }
+        } catch {
+            throw .internalFailure(cause: "the begin of a tail could not be found: \(error)")
+        }
         var head: [UInt8] = [0x0A]
-        if question.last > 0 {
+        if question.last > 0, question.since == nil {
             query.limit = question.last
             query.order = .newestFirst
             query.token = nil

@@ -22,13 +22,16 @@ package struct Gate: RequestResponder {
     let homeRegion: String
     let trustedProxies: Set<String>
     let isReady: @Sendable () -> Bool
+    /// Public documents by their paths, which are not calls.
+    let document: @Sendable (String) -> String?
     let clock: Clock
     let logger: Logger
 
     package init(
         directory: ServiceDirectory, sessions: Sessions, authorizer: Authorizer, recorder: Recorder,
         identifiers: Identifiers, firstAccount: String, homeRegion: String, trustedProxies: Set<String>,
-        isReady: @escaping @Sendable () -> Bool, clock: @escaping Clock, logger: Logger
+        isReady: @escaping @Sendable () -> Bool, document: @escaping @Sendable (String) -> String?,
+        clock: @escaping Clock, logger: Logger
     ) {
         self.directory = directory
         self.sessions = sessions
@@ -39,6 +42,7 @@ package struct Gate: RequestResponder {
         self.homeRegion = homeRegion
         self.trustedProxies = trustedProxies
         self.isReady = isReady
+        self.document = document
         self.clock = clock
         self.logger = logger
     }
@@ -81,7 +85,8 @@ package struct Gate: RequestResponder {
         let caller = call
         call.further = { [authorizer] resource throws(AWSError) in
             try await authorizer.refusal(
-                caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol))
+                caller, action: "", resources: [resource], family: SignatureFamily(service.wireProtocol)
+            ).map(service.denial)
         }
         sessions.noteUse(by: call.caller, service: service.name, region: call.region, time: call.time)
         var operationRequest = OperationRequest(
@@ -113,7 +118,7 @@ package struct Gate: RequestResponder {
                     resources: resources, conditions: operation.conditions(operationRequest, call),
                     family: SignatureFamily(service.wireProtocol))
             {
-                throw refusal
+                throw service.denial(refusal)
             }
             if operation.traits.access == .write { intent = try await recorder.open(recorded) }
             if decoded.isStreamed {
@@ -158,7 +163,7 @@ package struct Gate: RequestResponder {
         switch path {
         case "/healthz": (200, "ok\n")
         case "/readyz": isReady() ? (200, "ready\n") : (503, "not ready: the journal cannot take events\n")
-        default: nil
+        default: document(path).map { (200, $0) }
         }
     }
 }

@@ -172,6 +172,8 @@ package enum HTTPDoor {
         case .bytes(let bytes):
             let body = isBodiless || bytes.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
             try await writer.write(response: response, body: body)
+        case .stream(let stream) where stream.whole != nil && !isBodiless:
+            try await writer.write(response: response, body: ResponseBody(byteBuffer: stream.whole ?? ByteBuffer()))
         case .stream(let stream):
             let body =
                 isBodiless

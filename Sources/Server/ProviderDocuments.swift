@@ -17,22 +17,27 @@ struct ProviderDocuments: Sendable {
     /// - Parameter trustedAuthorities: a PEM file of certificate authorities that are believed besides the system's.
     /// - Throws: `ConfigurationProblem` that names a file which cannot be read.
     init(trustedAuthorities: String?) throws(ConfigurationProblem) {
-        var tls = TLSConfiguration.makeClientConfiguration()
-        if let trustedAuthorities {
-            do {
-                tls.additionalTrustRoots = [.certificates(try NIOSSLCertificate.fromPEMFile(trustedAuthorities))]
-            } catch {
-                throw ConfigurationProblem(
-                    "the file `\(trustedAuthorities)` that `trusted-ca` names must hold certificates in PEM form; it "
-                        + "cannot be read: \(error)")
-            }
-        }
-        var configuration = HTTPClient.Configuration(tlsConfiguration: tls)
+        var configuration = HTTPClient.Configuration(
+            tlsConfiguration: try Self.tls(trustedAuthorities: trustedAuthorities))
         configuration.redirectConfiguration = .disallow
         configuration.timeout = .init(connect: Self.timeout, read: Self.timeout)
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
         self.configuration = configuration
+    }
+
+    /// How servers outside are believed, which other clients of ours share.
+    static func tls(trustedAuthorities: String?) throws(ConfigurationProblem) -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        guard let trustedAuthorities else { return tls }
+        do {
+            tls.additionalTrustRoots = [.certificates(try NIOSSLCertificate.fromPEMFile(trustedAuthorities))]
+        } catch {
+            throw ConfigurationProblem(
+                "the file `\(trustedAuthorities)` that `trusted-ca` names must hold certificates in PEM form; it "
+                    + "cannot be read: \(error)")
+        }
+        return tls
     }
 
     /// The document at a URL.

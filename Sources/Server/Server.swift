@@ -9,6 +9,7 @@ internal import Glibc
 internal import Identity
 internal import Keys
 internal import Logging
+internal import Messaging
 internal import NIOCore
 internal import NIOPosix
 package import Objects
@@ -56,6 +57,9 @@ private struct House: Sendable {
     let intake: RecordIntake
     let keys: KeyService
     let objects: ObjectService
+    let queues: QueueService
+    let topics: TopicService
+    let endpoints: EndpointPosts
     let trails: TrailService
     let delivery: Delivery
     let digests: DigestChore
@@ -86,7 +90,7 @@ private struct House: Sendable {
         // have lost that. A first start that was cut short leaves neither, and goes on.
         let (hadCatalog, hadJournal, hadHistory) = (folder.hasCatalog, folder.hasJournal, folder.hasHistory)
         let openedCatalog =
-            hadCatalog ? try Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys) : nil
+            hadCatalog ? try openCatalog(folder, crash) : nil
         if let openedCatalog, !hadJournal, try await FirstAccount.exists(in: openedCatalog) {
             throw DataFolder.lost("the journal", folder.journal)
         }
@@ -97,7 +101,7 @@ private struct House: Sendable {
         if !hadCatalog, hadHistory || journal.durableNumber > 0 {
             throw DataFolder.lost("the catalogue", folder.catalog)
         }
-        let catalog = try openedCatalog ?? Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys)
+        let catalog = try openedCatalog ?? openCatalog(folder, crash)
         let isFirstStart = try await !FirstAccount.exists(in: catalog)
         let secret = try RootSecret.open(directory: folder.keys, mayCreate: isFirstStart, randomBytes: random)
         let account: FirstAccount
@@ -142,10 +146,17 @@ private struct House: Sendable {
                     CallRecord(event, id: identifiers.uuid(), requestID: identifiers.uuid()),
                     CallOutcome(error: event.error), nil)
             })
+        let queues = try await QueueService.open(
+            catalog: catalog, secret: secret, clock: clock, sleep: Self.sleepUntilShutdown, randomBytes: random)
+        let endpoints = try EndpointPosts(trustedAuthorities: configuration.trustedAuthorities)
+        let topics = try await TopicService.open(
+            catalog: catalog, queues: queues, secret: secret, clock: clock, randomBytes: random,
+            send: { try await endpoints.send($0) }, logger: logger)
         let noFault: FileFault = { _ in nil }
         let objects = try await ObjectService.open(
             catalog: catalog, directory: folder.objects, keys: keys, baseHosts: configuration.s3Hosts, clock: clock,
-            randomBytes: random, fault: crash?.fileFault ?? noFault, storage: storage,
+            randomBytes: random, fault: crash?.fileFault ?? noFault,
+            destinations: ["sns": BucketTopics(topics: topics), "sqs": BucketQueues(queues: queues)], storage: storage,
             controls: { account in
                 let controls = organizations.controls(over: account)
                 return PoliciesInForce(resourceControl: controls.resource, damaged: controls.damaged)
@@ -157,14 +168,17 @@ private struct House: Sendable {
         let realBucket = TrailBucket(objects: objects).with(outside)
         let bucket = crash?.bucket(realBucket) ?? realBucket
         let signingKeys = SigningKeys(catalog: catalog, secret: secret, clock: clock, logger: logger)
+        let topic = TrailTopic(topics: topics)
         let delivery = Delivery(
-            catalog: catalog, journal: journal, bucket: bucket, clock: clock, limits: Delivery.Limits(), logger: logger)
+            catalog: catalog, journal: journal, bucket: bucket, topic: topic, clock: clock, limits: Delivery.Limits(),
+            logger: logger)
         let digests = DigestChore(
             catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock,
             interval: configuration.digestInterval.milliseconds, limits: DigestChore.Limits(), logger: logger)
         let trails = TrailService(
             catalog: catalog, journal: journal, bucket: bucket,
-            kms: TrailKMS(keys: keys, objects: objects).with(outside), search: { try await history.search($0) },
+            kms: TrailKMS(keys: keys, objects: objects).with(outside), topic: topic,
+            search: { try await history.search($0) },
             signingKeys: signingKeys,
             delivery: delivery, digests: digests, clock: clock, randomBytes: random,
             principals: identities.principals)
@@ -188,6 +202,7 @@ private struct House: Sendable {
             store: identities,
             resourcePolicy: { (resource, action) throws(AWSError) in
                 if action.hasPrefix("cloudtrail-data:") { return try await trails.policy(of: resource, action: action) }
+                if let policy = queues.policy(of: resource) ?? topics.policy(of: resource) { return policy }
                 return objects.policy(of: resource)
             },
             isRestricted: { objects.isRestricted($0) },
@@ -211,7 +226,7 @@ private struct House: Sendable {
 
         let gate = Gate(
             directory: ServiceDirectory([
-                trails.service, objects.service, keys.service, sts.service,
+                trails.service, objects.service, keys.service, sts.service, topics.service, queues.service,
                 EventIntake(intake: intake, directory: folder.intake).service.joined(with: queries.service),
                 AuditEventService(
                     trails: trails,
@@ -231,10 +246,11 @@ private struct House: Sendable {
             sessions: sessions, authorizer: authorizer,
             recorder: recorder, identifiers: identifiers, firstAccount: account.accountID,
             homeRegion: configuration.region, trustedProxies: configuration.trustedProxies,
-            isReady: { journal.isWritable }, clock: clock, logger: logger)
+            isReady: { journal.isWritable }, document: { topics.document($0) }, clock: clock, logger: logger)
         return House(
             configuration: configuration, folder: folder, logger: logger, catalog: catalog, journal: journal,
-            history: history, recorder: recorder, intake: intake, keys: keys, objects: objects, trails: trails,
+            history: history, recorder: recorder, intake: intake, keys: keys, objects: objects,
+            queues: queues, topics: topics, endpoints: endpoints, trails: trails,
             delivery: delivery,
             digests: digests, signingKeys: signingKeys, gate: gate, account: account, identities: identities,
             decisions: decisions)
@@ -262,6 +278,10 @@ private struct House: Sendable {
         } catch {
             throw .internalFailure(cause: "import: \(error)")
         }
+    }
+
+    private static func openCatalog(_ folder: DataFolder, _ crash: CrashPoints?) throws -> Catalog {
+        try Catalog(path: folder.catalog, checkedOnUse: ObjectService.contentKeys, step: crash?.catalogStep)
     }
 
     private static func openHistory(
@@ -351,6 +371,7 @@ private struct House: Sendable {
                     }
                 }
             },
+            Background { await untilShutdown { await topics.run(sleep: Self.sleep) } },
             Background { await untilShutdown { await signingKeys.run(sleep: Self.sleep) } },
             Background { await untilShutdown { await digests.run(sleep: Self.sleep) } },
             Background {
@@ -399,10 +420,13 @@ private struct House: Sendable {
                     "lifecycle rules could not be applied", metadata: ["cause": "\(error.cause ?? "\(error)")"])
             }
             seconds += 1
-            guard seconds % 60 == 0 else { continue }
+            guard seconds % (configuration.crashPoints?.tidySeconds ?? 60) == 0 else { continue }
             await noteSettled()
             await saveUses()
             await saveIntake()
+            do { try await queues.expire() } catch {
+                logger.error("messages could not be expired", metadata: ["cause": "\(error.cause ?? "\(error)")"])
+            }
             do { try await history.maintain() } catch {
                 logger.error("event history could not be tidied up", metadata: ["cause": "\(error)"])
             }
@@ -428,9 +452,23 @@ private struct House: Sendable {
         await noteSettled()
         await saveUses()
         await saveIntake()
+        await endpoints.close()
         await history.close()
         await journal.close()
         do { try catalog.close() } catch { logger.error("the catalog did not close", metadata: ["cause": "\(error)"]) }
+    }
+
+    /// Long polls end when the server does.
+    private static let sleepUntilShutdown: @Sendable (Int64) async throws -> Void = { milliseconds in
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await Task.sleep(for: .milliseconds(milliseconds)) }
+            group.addTask {
+                try await gracefulShutdown()
+                throw CancellationError()
+            }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
     }
 
     private static let sleep: @Sendable (Int64) async throws -> Void = { milliseconds in

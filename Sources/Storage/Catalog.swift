@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
-internal import Crypto
+internal import Dispatch
 internal import Foundation
 internal import GRDB
 internal import Synchronization
@@ -18,6 +18,7 @@ internal import Synchronization
 package final class Catalog: Sendable {
     private let pool: DatabasePool
     private let queue = Mutex(Queue())
+    private let step: CatalogStep?
     package let path: String
 
     /// Writes in one commit at most.
@@ -44,9 +45,13 @@ package final class Catalog: Sendable {
     ///     write-ahead log cannot be checked.
     ///   - checkedOnUse: documents under this prefix are verified when they are read, and not here: content of objects, whose
     ///     damage concerns one of them alone.
+    ///   - step: told before and after each write; where the crash tests let the process die.
     /// - Throws: `CatalogDamage` that names the file and says what can be done.
-    package init(path: String, isShared: Bool = false, checkedOnUse: CatalogKey? = nil) throws {
+    package init(
+        path: String, isShared: Bool = false, checkedOnUse: CatalogKey? = nil, step: CatalogStep? = nil
+    ) throws {
         self.path = path
+        self.step = step
         if !isShared, let problem = CatalogLogCheck.problem(of: path + "-wal") {
             throw CatalogDamage(path: path + "-wal", reason: problem)
         }
@@ -70,19 +75,7 @@ package final class Catalog: Sendable {
                         ) WITHOUT ROWID
                         """)
             }
-            let verdict = try pool.read { db in try String.fetchOne(db, sql: "PRAGMA quick_check(1)") }
-            guard verdict == "ok" else {
-                throw CatalogDamage(path: path, reason: verdict ?? "no answer to the integrity check")
-            }
-            try pool.read { db in
-                let query = "SELECT key, value, version, checksum FROM document WHERE key"
-                let start = checkedOnUse ?? CatalogKey(bytes: [])
-                let before = try Row.fetchCursor(db, sql: "\(query) < ?", arguments: [start.data])
-                while let row = try before.next() { _ = try CatalogDocument(checking: row) }
-                guard let end = start.bytes.isEmpty ? start : start.successorOfPrefix else { return }
-                let rest = try Row.fetchCursor(db, sql: "\(query) >= ?", arguments: [end.data])
-                while let row = try rest.next() { _ = try CatalogDocument(checking: row) }
-            }
+            try check(checkedOnUse)
         } catch let damage as CatalogDamage {
             throw damage
         } catch let damage as DocumentDamage {
@@ -90,6 +83,32 @@ package final class Catalog: Sendable {
         } catch {
             throw CatalogDamage(path: path, reason: "\(error)")
         }
+    }
+
+    /// Looks at SQLite's own structure and at every document but those under a prefix, side by side.
+    private func check(_ checkedOnUse: CatalogKey?) throws {
+        let pool = pool
+        let steps: [@Sendable () throws -> Void] = [
+            {
+                let verdict = try pool.read { db in try String.fetchOne(db, sql: "PRAGMA quick_check(1)") }
+                guard verdict == "ok" else {
+                    throw CatalogDamage(path: pool.path, reason: verdict ?? "no answer to the integrity check")
+                }
+            },
+            {
+                try pool.read { db in
+                    guard let checkedOnUse else { return try CatalogRows(db, "\(CatalogRows.columns)").check() }
+                    try CatalogRows(db, "\(CatalogRows.columns) WHERE key < ?").check(checkedOnUse)
+                    guard let end = checkedOnUse.successorOfPrefix else { return }
+                    try CatalogRows(db, "\(CatalogRows.columns) WHERE key >= ?").check(end)
+                }
+            },
+        ]
+        let failures = Mutex<[Int: any Error]>([:])
+        DispatchQueue.concurrentPerform(iterations: steps.count) { index in
+            do { try steps[index]() } catch { failures.withLock { $0[index] = error } }
+        }
+        if let failure = failures.withLock({ $0[0] ?? $0[1] }) { throw failure }
     }
 
     /// Brings the write-ahead log into the file and closes it.
@@ -118,6 +137,7 @@ package final class Catalog: Sendable {
     package func write<Result: Sendable>(
         _ body: @escaping @Sendable (CatalogTransaction) throws(AWSError) -> Result
     ) async throws(AWSError) -> Result {
+        try await step?(.beforeCommit)
         let outcome: Swift.Result<Result, any Error> = await withCheckedContinuation { continuation in
             let kept = Kept<Result>()
             let waiting = Waiting(
@@ -147,11 +167,14 @@ package final class Catalog: Sendable {
             }
             if !isServed { pool.asyncWriteWithoutTransaction { db in self.serve(db) } }
         }
+        let result: Result
         do {
-            return try outcome.get()
+            result = try outcome.get()
         } catch {
             throw Self.refusal(error, "catalog write")
         }
+        try await step?(.afterCommit)
+        return result
     }
 
     /// What a body gave, between its run and its commit.
@@ -207,6 +230,14 @@ package final class Catalog: Sendable {
         }
     }
 }
+
+/// Between what steps of a write a process may die.
+package enum CatalogMoment: String, Sendable {
+    case beforeCommit, afterCommit
+}
+
+/// Is told of each moment; what it throws fails the write's caller.
+package typealias CatalogStep = @Sendable (CatalogMoment) async throws(AWSError) -> Void
 
 /// The catalog's file cannot be used.
 package struct CatalogDamage: Error, CustomStringConvertible {
@@ -280,11 +311,7 @@ package class CatalogSnapshot {
     fileprivate init(_ db: Database) { self.db = db }
 
     package func get(_ key: CatalogKey) throws(AWSError) -> CatalogDocument? {
-        try sql {
-            try documents(
-                "SELECT key, value, version, checksum FROM document WHERE key = ?", [key.data]
-            ).first
-        }
+        try sql { try CatalogRows(db, "\(CatalogRows.columns) WHERE key = ?").documents(key, nil, limit: nil).first }
     }
 
     /// Whether there is such a document; its value is not looked at.
@@ -307,26 +334,21 @@ package class CatalogSnapshot {
         try sql {
             // One lower bound: SQLite seeks to the first it is given, and would walk from there to a second.
             let start = max(prefix, from ?? prefix)
-            let isAfter = after.map { $0 >= start } ?? false
-            var sql = "SELECT key, value, version, checksum FROM document WHERE key \(isAfter ? ">" : ">=") ?"
-            var arguments: [any DatabaseValueConvertible] = [isAfter ? (after ?? start).data : start.data]
-            if let end = prefix.successorOfPrefix {
-                sql += " AND key < ?"
-                arguments.append(end.data)
+            let end = prefix.successorOfPrefix
+            // The query's text is one of four, each compiled once.
+            if let after, after >= start {
+                let query = end == nil ? Self.above : Self.aboveTo
+                return try CatalogRows(db, query).documents(after, end, limit: limit)
             }
-            sql += " ORDER BY key LIMIT ?"
-            arguments.append(Int64(min(limit, Int(Int64.max))))
-            return try documents(sql, StatementArguments(arguments))
+            let query = end == nil ? Self.from : Self.fromTo
+            return try CatalogRows(db, query).documents(start, end, limit: limit)
         }
     }
 
-    /// Runs a query whose text is one of few, and so is compiled once.
-    private func documents(_ sql: String, _ arguments: StatementArguments) throws -> [CatalogDocument] {
-        let rows = try Row.fetchCursor(try db.cachedStatement(sql: sql), arguments: arguments)
-        var documents: [CatalogDocument] = []
-        while let row = try rows.next() { documents.append(try CatalogDocument(checking: row)) }
-        return documents
-    }
+    private static let above = "\(CatalogRows.columns) WHERE key > ? ORDER BY key LIMIT ?"
+    private static let aboveTo = "\(CatalogRows.columns) WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
+    private static let from = "\(CatalogRows.columns) WHERE key >= ? ORDER BY key LIMIT ?"
+    private static let fromTo = "\(CatalogRows.columns) WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 
     fileprivate func sql<Result>(_ body: () throws -> Result) throws(AWSError) -> Result {
         do {
@@ -342,14 +364,16 @@ package final class CatalogTransaction: CatalogSnapshot {
     /// Writes the document, whatever was there.
     package func put(_ key: CatalogKey, _ value: [UInt8]) throws(AWSError) {
         try sql {
-            let value = Data(value)
+            let checksum = key.bytes.withUnsafeBytes { key in
+                value.withUnsafeBytes { CatalogDocument.checksum(key: key, value: $0) }
+            }
             try db.cachedStatement(
                 sql: """
                     INSERT INTO document (key, value, version, checksum) VALUES (?, ?, 1, ?)
                     ON CONFLICT (key) DO UPDATE
                     SET value = excluded.value, version = version + 1, checksum = excluded.checksum
                     """
-            ).execute(arguments: [key.data, value, CatalogDocument.checksum(key: key.data, value: value)])
+            ).execute(arguments: [key.data, Data(value), checksum])
         }
     }
 
@@ -365,39 +389,4 @@ package final class CatalogTransaction: CatalogSnapshot {
 
 extension CatalogKey {
     fileprivate var data: Data { Data(bytes) }
-}
-
-extension CatalogDocument {
-    /// - Throws: `DocumentDamage` when the checksum does not fit.
-    fileprivate init(checking row: Row) throws {
-        let stored: Int64 = row[3]
-        let version: Int64 = row[2]
-        self = try row.withUnsafeData(atIndex: 0) { key in
-            try row.withUnsafeData(atIndex: 1) { value in
-                let key = key ?? Data()
-                let value = value ?? Data()
-                guard Self.checksum(key: key, value: value) == stored else {
-                    throw DocumentDamage(key: CatalogKey(bytes: Array(key)))
-                }
-                return CatalogDocument(key: CatalogKey(bytes: Array(key)), value: Array(value), version: version)
-            }
-        }
-    }
-
-    fileprivate static func checksum(key: Data, value: Data) -> Int64 {
-        var hash = SHA256()
-        withUnsafeBytes(of: UInt64(key.count).littleEndian) { hash.update(bufferPointer: $0) }
-        hash.update(data: key)
-        hash.update(data: value)
-        return hash.finalize().withUnsafeBytes {
-            Int64(littleEndian: $0.loadUnaligned(fromByteOffset: 0, as: Int64.self))
-        }
-    }
-}
-
-/// A document whose checksum does not fit.
-private struct DocumentDamage: Error, CustomStringConvertible {
-    let key: CatalogKey
-
-    var description: String { "the document `\(key.components.joined(separator: "/"))` fails its checksum" }
 }

@@ -63,6 +63,11 @@ struct EventOptions: ParsableArguments {
         }
     }
 
+    /// A time in seconds by which `--since` is given.
+    func since(_ text: String?) throws -> Int64? {
+        try time(text, "since", SystemTime.now().seconds)?.lowerBound
+    }
+
     private func time(_ text: String?, _ flag: String, _ now: Int64) throws -> ClosedRange<Int64>? {
         guard let text else { return nil }
         guard let range = FilterTime.range(text, now: now) else {
@@ -223,13 +228,15 @@ enum EventArchive: Sendable {
             rows: Array(tally.rows.prefix(top)))
     }
 
-    /// Gives the last events, then, when asked to follow, each new one until cancelled or the server stops.
+    /// Gives the last events, or those recorded since a time, then, when asked to follow, each new one until cancelled or the
+    /// server stops.
     func tail(
-        _ question: EventQuestion, last: Int, follows: Bool, _ body: (Event) throws -> Void
+        _ question: EventQuestion, last: Int, since: Int64?, follows: Bool, _ body: (Event) throws -> Void
     ) async throws {
         if case .server(let server) = self, follows {
             var members = question.members
             members.append("last", .integer(Int64(last)))
+            if let since { members.append("since", .integer(since)) }
             let answer = try await server.post(
                 "/events/tail", body: WireValue.structure(members).json, timeout: .hours(24 * 365))
             var lines = LineReader()

@@ -50,9 +50,46 @@ struct XMLDocumentTests {
         "", "<a>", "<a></b>", "<a/><b/>", "text", "<a>&unknown;</a>", "<a><b>1</b>text</a>",
         "<!DOCTYPE a [<!ENTITY x \"y\">]><a>&x;</a>",
         "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>",
+        "<a", "<a b>", "<a b=1/>", "<a b=\"1\" b=\"2\"/>", "<a b=\"<\"/>", "<a b=\"1\"c=\"2\"/>", "<a>]]></a>",
+        "<a><!-- -- --></a>",
+        "<a>&#0;</a>", "<a>&#xD800;</a>", "<a>&#x110000;</a>", "<a>&#;</a>", "<a>&amp</a>", "<a>\u{1}</a>",
+        "<a>\u{FFFF}</a>",
+        "<a><?xml version=\"1.0\"?></a>", " <?xml version=\"1.0\"?><a/>",
+        "<?xml version=\"1.0\" encoding=\"UTF-16\"?><a/>", "<a/>x",
+        "<?x", "<?x<a/>", "<![CDATA[x]]><a/>", "<a><![CDATA[x</a>", "<1/>", "</a>", "<a></a b>", "<>", "<a>\u{0}</a>",
     ])
     func `what is not plain XML is MalformedXML`(_ text: String) {
         #expect { try XMLDocument.parse(Array(text.utf8)) } throws: { ($0 as? AWSError)?.code == "MalformedXML" }
+    }
+
+    @Test(arguments: [
+        ("<?a?><r><k>v</k></r>", "v"),
+        ("<?xml version='1.0' encoding='utf-8'?>\n<?p?><r><k>v<?q x?></k></r><?z?>\n", "v"),
+        ("\u{FEFF}<r><k>v</k></r>", "v"), ("<r><!-- <k> --><k>a<!-- x -->b</k></r>", "ab"),
+        ("<r><k><![CDATA[<a>&amp;]]]]><![CDATA[>]]></k></r>", "<a>&amp;]]>"),
+        ("<r><k>a\r\nb\rc&#13;&#xa;</k></r>", "a\nb\nc\r\n"),
+        ("<r  a = '1'\n><k >\u{E9}&#233;&#x1F600;</k\n></r>", "\u{E9}\u{E9}\u{1F600}"), ("<r><k/></r>", ""),
+        ("<r><k>&lt;&gt;&quot;&apos;&amp;amp;</k></r>", "<>\"'&amp;"), ("<r>\n<k> </k>\t</r>", " "),
+    ])
+    func `comments, instructions, sections and references are read as XML has them`(
+        _ text: String, _ value: String
+    ) throws {
+        let structure = try #require(try XMLDocument.parse(Array(text.utf8)).content.asStructure)
+        #expect(structure["k"] == .string(value))
+    }
+
+    @Test func `bytes that are no UTF-8 are refused, wherever they stand`() {
+        for text in ["<a>\u{E9}</a>", "<?\u{E9} x?><a/>", "<a \u{E9}='1'/>", "<!--\u{E9}--><a/>"] {
+            var bytes = Array(text.utf8)
+            bytes.removeAll { $0 == 0xA9 }
+            #expect(throws: AWSError.self) { try XMLDocument.parse(bytes) }
+        }
+    }
+
+    @Test func `attributes become members, but for those that name spaces`() throws {
+        let text = "<r><g xmlns:xsi=\"urn:x\" xsi:type=\"User\" b=\"2&#10;\" a='1\n'><k>v</k></g></r>"
+        let structure = try #require(try XMLDocument.parse(Array(text.utf8)).content.asStructure)
+        #expect(structure["g"] == .structure(["a": "1 ", "b": "2\n", "xsi:type": "User", "k": "v"]))
     }
 
     @Test func `nesting beyond the limit is refused`() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Capture
+import EventRecord
 import Testing
 
 struct RecordStreamTests {
@@ -60,6 +61,21 @@ struct RecordStreamTests {
     @Test(arguments: cases)
     func `records are cut at quotes and brackets, however the document comes`(_ document: String, _ records: [String]) {
         for size in [Int.max, 1, 2, 3, 7] { #expect(cut(document, pieces: size) == records, "pieces of \(size)") }
+    }
+
+    @Test func `a record that lies whole in a piece is read on the way, and says what its own reader says`() throws {
+        let document = Array(#"[{"a":1},{"eventID":"x","eventTime":"2026-01-01T00:00:00Z"},{"eventID":"y"}"#.utf8)
+        var stream = RecordStream()
+        var items: [RecordStream.Item] = []
+        document.withUnsafeBytes { stream.take($0) { items.append($0) } }
+        #expect(items.count == 3)
+        for item in items {
+            let record = try item.outcome.get()
+            let (event, read) = (try item.event(record), try Event(record))
+            #expect(item.fields != nil)
+            #expect(event.text(.eventID) == read.text(.eventID))
+            #expect(event.eventSeconds == read.eventSeconds)
+        }
     }
 
     @Test func `a record over the limit is named and passed over`() {

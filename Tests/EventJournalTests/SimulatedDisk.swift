@@ -3,7 +3,7 @@
 import Glibc
 import Synchronization
 
-@testable import EventJournal
+import EventJournal
 
 /// A disk in memory that forgets what was not flushed, tears writes at sectors, and fails on demand.
 ///
@@ -52,6 +52,8 @@ final class SimulatedDisk: JournalDevice {
         var syncs = 0
         var bytesRead = 0
         var random: SeededRandom
+        /// It says that it has flushed, and has not.
+        var forgetsFlushes = false
     }
 
     let state: Mutex<State>
@@ -288,6 +290,7 @@ private final class SimulatedFile: JournalFile {
                 throw JournalDeviceError(operation: "sync", path: path, number: state.failingNumber)
             }
             state.syncs += 1
+            if state.forgetsFlushes { return }
             var file = state.inodes[inode]
             SimulatedDisk.resize(&file.durable, file.cached.count)
             for sector in file.dirty {
@@ -303,7 +306,10 @@ private final class SimulatedFile: JournalFile {
 
     func writeDurably(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(JournalWriteError) {
         do throws(JournalDeviceError) {
-            try writeAll(bytes, at: offset, path: path)
+            var done = 0
+            while done < bytes.count {
+                done += try write(UnsafeRawBufferPointer(rebasing: bytes[done...]), at: offset + UInt64(done))
+            }
         } catch {
             throw .write(error)
         }
@@ -349,49 +355,5 @@ struct SeededRandom: RandomNumberGenerator {
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
-    }
-}
-
-// MARK: - What the tests share
-
-enum TestJournal {
-    static let folder = "journal"
-
-    /// Small segments, and no marks by time.
-    static var limits: JournalLimits {
-        var limits = JournalLimits()
-        limits.segmentBytes = 8192
-        limits.markDelayMilliseconds = 0
-        limits.reserveBytes = 1 << 20
-        return limits
-    }
-
-    static func open(
-        _ disk: SimulatedDisk, limits: JournalLimits = limits, flushing: Journal.Flushing = .byThread,
-        clock: @escaping @Sendable () -> Int64 = { 1_700_000_000_000 }
-    ) throws(JournalError) -> Journal {
-        try Journal.open(directory: folder, device: disk, limits: limits, clock: clock, flushing: flushing)
-    }
-
-    static func index(_ number: UInt64) -> String { folder + "/" + JournalFileNames.index(number) }
-
-    static func segment(_ number: UInt64) -> String { folder + "/" + JournalFileNames.segment(number) }
-
-    /// An entry that tells its number, of some length.
-    static func entry(_ number: Int, bytes: Int = 300) -> [UInt8] {
-        let text = Array("entry \(number) ".utf8)
-        return text + [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: max(0, bytes - text.count))
-    }
-
-    static func entries(_ journal: Journal) throws(JournalError) -> [[UInt8]] {
-        var all: [[UInt8]] = []
-        var position = journal.firstNumber
-        while position < journal.durableNumber {
-            let batch = try journal.read(from: position, bytesMax: 1000)
-            guard batch.next > position else { break }
-            all += batch.entries.map { Array($0) }
-            position = batch.next
-        }
-        return all
     }
 }

@@ -30,24 +30,6 @@ struct ObjectCipherTests {
         #expect(opened == bytes)
     }
 
-    @Test(arguments: [
-        (0, 1), (0, 200_000), (65_535, 65_537), (65_536, 131_072), (150_000, 150_010), (199_999, 200_000),
-    ])
-    func `a range is read from the blocks that hold it and from no others`(from: Int64, to: Int64) throws {
-        let cipher = try cipher()
-        let size: Int64 = 200_000
-        let bytes = object(Int(size))
-        let sealed = try #require(cipher.seal(bytes, first: 0))
-        let place = ObjectCipher.sealedRange(from..<to, size: size)
-        let first = ObjectCipher.block(of: from)
-        var opened: [UInt8] = []
-        let part = Array(sealed[Int(place.lowerBound)..<Int(place.upperBound)])
-        #expect(cipher.open(part, first: first) { opened += $0 } == nil)
-        let start = Int(from - first * Int64(Self.block))
-        #expect(opened[start..<start + Int(to - from)].elementsEqual(bytes[Int(from)..<Int(to)]))
-        #expect(opened.count < Int(to - from) + 2 * Self.block)
-    }
-
     @Test func `nothing of the object is in its file in the clear`() throws {
         let line = Array("a line that must not be seen\n".utf8)
         let bytes = (0..<5000).flatMap { _ in line }

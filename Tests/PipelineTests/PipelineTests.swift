@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import EventPathSimulation
 import Foundation
 import Testing
 
-/// The event path under a seed. A seed that fails gives the same run again: `CAIRN_SIMULATION_SEED=17 swift test --filter
-/// PipelineTests`. `CAIRN_SIMULATION_SEEDS` says how many are run (`make simulate`: ten thousand), `CAIRN_SIMULATION_STEPS` how
-/// long each is; a seed's first steps are the same, however many follow. A seed that fails prints its steps.
+/// The event path under a seed; `make simulate` runs ten thousand, and `make simulate SEED=17` one again. A seed's first steps
+/// are the same, however many follow. A seed that fails prints its steps.
 struct PipelineTests {
-    private static var seeds: Range<Int> {
-        let environment = ProcessInfo.processInfo.environment
-        if let seed = environment["CAIRN_SIMULATION_SEED"].flatMap({ Int($0) }) { return seed..<seed + 1 }
-        return 0..<(environment["CAIRN_SIMULATION_SEEDS"].flatMap { Int($0) } ?? 200)
-    }
-
-    private static let steps =
-        ProcessInfo.processInfo.environment["CAIRN_SIMULATION_STEPS"].flatMap { Int($0) } ?? 25
-
-    @Test(arguments: seeds)
+    @Test(arguments: 0..<200)
     func `whatever fails and whenever power goes, every acknowledged event is there once`(seed: Int) async throws {
         let simulation = try await PipelineSimulation(seed: UInt64(seed))
-        try await simulation.run(steps: Self.steps)
+        do {
+            try await simulation.run(steps: 25)
+        } catch {
+            Issue.record("\(error); the steps were: \(simulation.trace.joined(separator: "; "))")
+        }
     }
 
     @Test func `a seed gives the same run again`() async throws {
@@ -29,5 +24,18 @@ struct PipelineTests {
         try await second.run(steps: 60)
         #expect(first.trace == second.trace)
         #expect(first.trace.count > 50)
+    }
+
+    @Test(arguments: Defect.allCases)
+    func `a mistake that is built in is found`(defect: Defect) async throws {
+        var isFound = false
+        for seed in 0..<400 where !isFound {
+            do {
+                try await PipelineSimulation(seed: UInt64(seed), defect: defect).run(steps: 25)
+            } catch {
+                isFound = true
+            }
+        }
+        #expect(isFound)
     }
 }

@@ -139,7 +139,7 @@ struct TrailServiceTests {
     }
 
     @Test(arguments: [
-        ("SnsTopicName", WireValue("topic"), "UnsupportedOperationException"),
+        ("SnsTopicName", WireValue("no topic"), "InvalidSnsTopicNameException"),
         ("KmsKeyId", "alias/key", "KmsKeyNotFoundException"),
         ("CloudWatchLogsLogGroupArn", "arn:aws:logs:x", "UnsupportedOperationException"),
         ("CloudWatchLogsRoleArn", "arn:aws:iam::1:role/x", "UnsupportedOperationException"),

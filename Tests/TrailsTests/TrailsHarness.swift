@@ -51,12 +51,13 @@ final class TrailsHarness: Sendable {
         let outside = try outside(time)
         let bucket = store.door.with(outside)
         delivery = Delivery(
-            catalog: catalog, journal: journal, bucket: bucket, clock: clock, limits: limits, logger: logger)
+            catalog: catalog, journal: journal, bucket: bucket, topic: store.topic, clock: clock, limits: limits,
+            logger: logger)
         digests = DigestChore(
             catalog: catalog, bucket: bucket, signingKeys: signingKeys, clock: clock, interval: 3_600_000,
             limits: DigestChore.Limits(), logger: logger)
         trails = TrailService(
-            catalog: catalog, journal: journal, bucket: bucket, kms: store.kms.with(outside),
+            catalog: catalog, journal: journal, bucket: bucket, kms: store.kms.with(outside), topic: store.topic,
             search: { [history] query in try await history.search(query) }, signingKeys: signingKeys,
             delivery: delivery,
             digests: digests, clock: clock, randomBytes: { Self.random($0) })
@@ -171,6 +172,9 @@ final class BucketDouble: Sendable {
         var questions: [TrailBucket.Question] = []
         /// The key that there is, and whether its policy allows CloudTrail to use it.
         var isKeyAllowed = true
+        /// What the topic took, and its answer.
+        var messages: [TrailTopic.Message] = []
+        var topicError: AWSError?
         /// Told of each object that was written.
         var watcher: (@Sendable (String) -> Void)?
     }
@@ -221,6 +225,17 @@ final class BucketDouble: Sendable {
             allows: { question throws(AWSError) -> Bool in
                 self.state.withLock { $0.isKeyAllowed && question.key == Self.key }
             })
+    }
+
+    /// Takes everything, unless it is told to fail.
+    var topic: TrailTopic {
+        TrailTopic { message throws(AWSError) in
+            let error = self.state.withLock { state in
+                if state.topicError == nil { state.messages.append(message) }
+                return state.topicError
+            }
+            if let error { throw error }
+        }
     }
 
     func take(over old: BucketDouble) {

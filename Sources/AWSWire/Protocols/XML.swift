@@ -2,14 +2,8 @@
 //
 // XML documents to and from `WireStructure`.
 //
-// Reading uses Foundation's XMLParser (libxml2), with a document type refused before it is even parsed, so that no entity
-// can be declared, read or expanded. It yields a tree and not a Codable shape, because the recorder shows request documents as
-// they came. Repeated elements become repeated members of the same name.
-
-internal import Foundation
-#if canImport(FoundationXML)
-    internal import FoundationXML
-#endif
+// Reading (XMLReader) yields a tree and not a Codable shape, because the recorder shows request documents as they came. Repeated
+// elements become repeated members of the same name.
 
 package enum XMLDocument {
     package static let depthMax = 32
@@ -21,16 +15,7 @@ package enum XMLDocument {
     ///
     /// - Throws: S3's `MalformedXML` (400).
     package static func parse(_ bytes: [UInt8]) throws(AWSError) -> (root: String, content: WireValue) {
-        guard !bytes.containsDocumentType else { throw .malformedXML }
-        let reader = TreeReader()
-        let parser = XMLParser(data: Data(bytes))
-        parser.shouldResolveExternalEntities = false
-        parser.shouldProcessNamespaces = false
-        parser.delegate = reader
-        guard parser.parse(), reader.problem == nil, let root = reader.root else {
-            throw .malformedXML
-        }
-        return root
+        do throws(XMLReader.Malformed) { return try XMLReader.read(bytes) } catch { throw .malformedXML }
     }
 
     /// Writes a document with one root element.
@@ -123,86 +108,10 @@ package enum XMLDocument {
     }
 }
 
-extension [UInt8] {
-    /// Whether a document type is declared anywhere; in text its `<` would be escaped.
-    fileprivate var containsDocumentType: Bool {
-        let mark = Array("<!DOCTYPE".utf8)
-        var index = startIndex
-        while let found = self[index...].firstIndex(of: mark[0]) {
-            if self[found...].starts(with: mark) { return true }
-            index = found + 1
-        }
-        return false
-    }
-}
-
 extension AWSError {
     package static var malformedXML: AWSError {
         AWSError(
             "MalformedXML",
             "The XML you provided was not well-formed or did not validate against our published schema")
-    }
-}
-
-/// Collects XMLParser's events into a tree. Used by one thread, within one call of `parse`.
-private final class TreeReader: NSObject, XMLParserDelegate {
-    private struct Open {
-        var name: String
-        var structure = WireStructure()
-        var text = ""
-        var hasChildren = false
-    }
-
-    private var stack: [Open] = []
-    var root: (root: String, content: WireValue)?
-    var problem: String?
-
-    func parser(
-        _ parser: XMLParser, didStartElement name: String, namespaceURI: String?, qualifiedName: String?,
-        attributes: [String: String] = [:]
-    ) {
-        guard stack.count < XMLDocument.depthMax else { return fail(parser, "nested too deeply") }
-        if !stack.isEmpty { stack[stack.count - 1].hasChildren = true }
-        var open = Open(name: name)
-        for (attribute, value) in attributes.sorted(by: { $0.key < $1.key }) {
-            if attribute == "xmlns" {
-                if stack.isEmpty { open.structure.append("xmlns", .string(value)) }
-            } else if !attribute.hasPrefix("xmlns:") {
-                open.structure.append(attribute, .string(value))
-            }
-        }
-        stack.append(open)
-    }
-
-    func parser(_ parser: XMLParser, foundCharacters string: String) {
-        if !stack.isEmpty { stack[stack.count - 1].text += string }
-    }
-
-    func parser(_ parser: XMLParser, foundCDATA block: Data) {
-        guard !stack.isEmpty, let text = String(validating: block, as: UTF8.self) else {
-            return fail(parser, "CDATA that is not UTF-8")
-        }
-        stack[stack.count - 1].text += text
-    }
-
-    func parser(_ parser: XMLParser, didEndElement name: String, namespaceURI: String?, qualifiedName: String?) {
-        guard let done = stack.popLast() else { return }
-        let isStructure = done.hasChildren || !done.structure.isEmpty
-        let content: WireValue = isStructure ? .structure(done.structure) : .string(done.text)
-        if done.hasChildren, !done.text.allSatisfy(\.isWhitespace) { return fail(parser, "text between elements") }
-        if stack.isEmpty {
-            root = (done.name, content)
-        } else {
-            stack[stack.count - 1].structure.append(done.name, content)
-        }
-    }
-
-    func parser(_ parser: XMLParser, parseErrorOccurred parseError: any Error) {
-        if problem == nil { problem = "\(parseError)" }
-    }
-
-    private func fail(_ parser: XMLParser, _ reason: String) {
-        if problem == nil { problem = reason }
-        parser.abortParsing()
     }
 }

@@ -85,9 +85,10 @@ package final class Authorizer: Sendable {
         if let resource, let stored = try await resourcePolicy(resource, action) {
             policies.resource = stored.compiled
             if stored.compiled == nil {
-                // The root of the bucket's account can mend what nobody can read.
+                // The root of the resource's account can mend what nobody can read.
                 let mends =
-                    concernsBucketPolicy && call.caller.kind == .root && call.caller.accountID == account
+                    (concernsBucketPolicy || Self.policyMends.contains(action)) && call.caller.kind == .root
+                    && call.caller.accountID == account
                 if !mends { policies.damaged.append(stored.name) }
             } else if call.caller.accountID != account, isRestricted(resource) {
                 policies.resource = Self.publicAccessBlock
@@ -294,6 +295,11 @@ package final class Authorizer: Sendable {
 
     private static let bucketPolicyActions: Set<String> = [
         "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
+    ]
+
+    /// What replaces or removes a policy of a queue or a topic.
+    private static let policyMends: Set<String> = [
+        "sns:DeleteTopic", "sns:SetTopicAttributes", "sqs:DeleteQueue", "sqs:SetQueueAttributes",
     ]
 }
 

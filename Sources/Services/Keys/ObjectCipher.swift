@@ -13,8 +13,8 @@
 // stands in a wrong place or belongs to another file does not open. What is cut at a block's end is found by whoever knows
 // the object's size, which the cipher does not.
 
+internal import CBlockCipher
 internal import Crypto
-internal import Foundation
 
 /// Encrypts and decrypts the blocks of one object's file.
 package struct ObjectCipher: Sendable, CustomStringConvertible, CustomReflectable {
@@ -23,7 +23,7 @@ package struct ObjectCipher: Sendable, CustomStringConvertible, CustomReflectabl
     package static let tagBytes = 16
     package static let dataKeyBytes = 32
 
-    private let key: SymmetricKey
+    private let cipher: BlockCipher
     private let file: [UInt8]
 
     /// - Parameters:
@@ -31,10 +31,13 @@ package struct ObjectCipher: Sendable, CustomStringConvertible, CustomReflectabl
     ///   - file: the file's name; never used for two files.
     package init?(dataKey: [UInt8], file: String) {
         guard dataKey.count == Self.dataKeyBytes else { return nil }
-        key = HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: SymmetricKey(data: dataKey), salt: Array(file.utf8), info: Array("cairn object 1".utf8),
+        let name = Array(file.utf8)
+        let key = HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: dataKey), salt: name, info: Array("cairn object 1".utf8),
             outputByteCount: 32)
-        self.file = Array(file.utf8)
+        guard let cipher = BlockCipher(key) else { return nil }
+        self.cipher = cipher
+        self.file = name
     }
 
     package var description: String { "(cipher)" }
@@ -45,67 +48,53 @@ package struct ObjectCipher: Sendable, CustomStringConvertible, CustomReflectabl
         size + (size + Int64(blockBytes) - 1) / Int64(blockBytes) * Int64(tagBytes)
     }
 
-    /// Where a block begins in the file.
-    package static func position(ofBlock number: Int64) -> Int64 { number * Int64(blockBytes + tagBytes) }
-
-    /// The number of the block that has the byte at `offset`.
-    package static func block(of offset: Int64) -> Int64 { offset / Int64(blockBytes) }
-
-    /// The part of the file to read for a range of the object's bytes: whole blocks, the last one as short as it is.
-    package static func sealedRange(_ range: Range<Int64>, size: Int64) -> Range<Int64> {
-        let range = range.clamped(to: 0..<max(size, 0))
-        guard !range.isEmpty else { return 0..<0 }
-        let end = position(ofBlock: block(of: range.upperBound - 1) + 1)
-        return position(ofBlock: block(of: range.lowerBound))..<min(end, sealedBytes(size))
-    }
-
-    /// The bytes on the disk of blocks that begin with number `first`; only the last block may be short.
-    ///
-    /// - Returns: nil if the cipher refuses, which valid keys and nonces do not bring about.
-    package func seal(_ bytes: [UInt8], first: Int64) -> [UInt8]? {
-        var sealed: [UInt8] = []
-        sealed.reserveCapacity(Int(Self.sealedBytes(Int64(bytes.count))))
-        var number = first
-        var start = 0
-        while start < bytes.count {
-            let end = min(bytes.count, start + Self.blockBytes)
-            guard let nonce = nonce(number),
-                let box = try? AES.GCM.seal(bytes[start..<end], using: key, nonce: nonce, authenticating: file)
-            else { return nil }
-            sealed.append(contentsOf: box.ciphertext)
-            sealed.append(contentsOf: box.tag)
-            number += 1
-            start = end
-        }
-        return sealed
-    }
-
-    /// Decrypts whole blocks as they lie on the disk.
+    /// Encrypts a block in place.
     ///
     /// - Parameters:
-    ///   - sealed: blocks from number `first`, each with its tag.
-    ///   - handler: gets the bytes of each block in order, only after they are proven.
-    /// - Returns: the number of the first block that does not open, nil when all did.
-    package func open(_ sealed: [UInt8], first: Int64, _ handler: ([UInt8]) -> Void) -> Int64? {
-        var number = first
-        var start = 0
-        while start < sealed.count {
-            let end = min(sealed.count, start + Self.blockBytes + Self.tagBytes)
-            let cut = end - Self.tagBytes
-            guard cut > start, let nonce = nonce(number),
-                let box = try? AES.GCM.SealedBox(
-                    nonce: nonce, ciphertext: sealed[start..<cut], tag: sealed[cut..<end]),
-                let block = try? AES.GCM.open(box, using: key, authenticating: file)
-            else { return number }
-            handler(Array(block))
-            number += 1
-            start = end
+    ///   - block: at most `blockBytes`.
+    ///   - number: of the block in its file; never used for two blocks.
+    ///   - tag: room for `tagBytes`.
+    /// - Returns: false if the cipher refuses, which valid numbers do not bring about.
+    package func seal(
+        _ block: UnsafeMutableRawBufferPointer, number: Int64, tag: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        guard number >= 0, tag.count == Self.tagBytes, block.count <= Self.blockBytes else { return false }
+        return withUnsafeTemporaryAllocation(byteCount: 12, alignment: 8) { nonce in
+            Self.write(number, into: nonce)
+            return cblockcipher_seal(
+                cipher.context, block.baseAddress, block.count, tag.baseAddress, nonce.baseAddress, file, file.count)
+                == 1
         }
-        return nil
     }
 
-    private func nonce(_ number: Int64) -> AES.GCM.Nonce? {
-        guard number >= 0 else { return nil }
-        return try? AES.GCM.Nonce(data: [0, 0, 0, 0] + withUnsafeBytes(of: number.bigEndian) { Array($0) })
+    /// Decrypts a block in place.
+    ///
+    /// - Returns: whether it is that block of that file, unchanged; otherwise its bytes are not to be used.
+    package func open(_ block: UnsafeMutableRawBufferPointer, number: Int64, tag: UnsafeRawBufferPointer) -> Bool {
+        guard number >= 0, tag.count == Self.tagBytes, block.count <= Self.blockBytes else { return false }
+        return withUnsafeTemporaryAllocation(byteCount: 12, alignment: 8) { nonce in
+            Self.write(number, into: nonce)
+            return cblockcipher_open(
+                cipher.context, block.baseAddress, block.count, tag.baseAddress, nonce.baseAddress, file, file.count)
+                == 1
+        }
     }
+
+    private static func write(_ number: Int64, into nonce: UnsafeMutableRawBufferPointer) {
+        nonce.storeBytes(of: 0, toByteOffset: 0, as: UInt32.self)
+        nonce.storeBytes(of: number.bigEndian, toByteOffset: 4, as: Int64.self)
+    }
+}
+
+/// The cipher under one key, wiped with its last reference.
+private final class BlockCipher: @unchecked Sendable {  // the context never changes once it is made
+    let context: UnsafeMutableRawPointer
+
+    init?(_ key: SymmetricKey) {
+        let made = key.withUnsafeBytes { cblockcipher_new($0.baseAddress) }
+        guard let made else { return nil }
+        context = made
+    }
+
+    deinit { cblockcipher_free(context) }
 }

@@ -52,42 +52,4 @@ enum ObjectBlocks {
         checksum.update(block)
         return checksum.value
     }
-
-    /// Blocks as they lie on the disk, from number `first`.
-    static func seal(_ piece: [UInt8], first: Int64, file: String) -> [UInt8] {
-        var sealed: [UInt8] = []
-        sealed.reserveCapacity(piece.count + (piece.count / Int(blockBytes) + 1) * Int(checksumBytes))
-        piece.withUnsafeBytes { bytes in
-            for (index, start) in stride(from: 0, to: bytes.count, by: Int(blockBytes)).enumerated() {
-                let block = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + Int(blockBytes))])
-                sealed.append(contentsOf: block)
-                sealed.append(contentsOf: checksum(block, number: first + Int64(index), file: file))
-            }
-        }
-        return sealed
-    }
-
-    /// Checks whole blocks as they lie on the disk.
-    ///
-    /// - Parameters:
-    ///   - sealed: blocks from number `first`, each with its checksum.
-    ///   - handler: gets the bytes of each block in order.
-    /// - Returns: the number of the first block that is damaged, nil when all are whole.
-    static func open(
-        _ sealed: UnsafeRawBufferPointer, first: Int64, file: String, _ handler: (UnsafeRawBufferPointer) -> Void
-    ) -> Int64? {
-        var number = first
-        var start = 0
-        while start < sealed.count {
-            let end = min(sealed.count, start + Int(blockBytes + checksumBytes))
-            let cut = end - Int(checksumBytes)
-            guard cut > start else { return number }
-            let block = UnsafeRawBufferPointer(rebasing: sealed[start..<cut])
-            guard checksum(block, number: number, file: file).elementsEqual(sealed[cut..<end]) else { return number }
-            handler(block)
-            number += 1
-            start = end
-        }
-        return nil
-    }
 }

@@ -51,7 +51,12 @@ final class ObjectFile: Sendable {
     /// The CRC-32C of what was added, four bytes, big-endian.
     var checksum: [UInt8] { running.withLock { $0.value } }
 
-    func addToChecksum(_ bytes: [UInt8]) { running.withLock { $0.update(bytes) } }
+    func addToChecksum(_ bytes: UnsafeRawBufferPointer) { running.withLock { $0.update(bytes) } }
+
+    /// Bytes of the mark behind each block: its tag, or its checksum.
+    var markBytes: Int {
+        layout == ObjectBlocks.checkedLayout ? Int(ObjectBlocks.checksumBytes) : ObjectCipher.tagBytes
+    }
 
     func adopt(_ descriptor: Int32) { number.store(descriptor, ordering: .releasing) }
 
@@ -85,7 +90,7 @@ extension ObjectFiles {
         let path = path(id)
         if let content {
             let file = ObjectFile(id: id, lane: 0, layout: ObjectBlocks.keyedLayout, size: size, content: content)
-            file.addToChecksum(Array(content.dropLast(4)))
+            content.dropLast(4).withUnsafeBytes { file.addToChecksum($0) }
             guard content.count == ObjectCipher.sealedBytes(size) + 4, file.checksum.elementsEqual(content.suffix(4))
             else { throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged) }
             return
@@ -105,7 +110,7 @@ extension ObjectFiles {
             let count = Int(min(Int64(Limits.pieceBytes), end - start))
             try await run(0) { () throws(ObjectFileError) in
                 try self.check(.readFile, path)
-                file.addToChecksum(Array(try self.bytes(of: file, at: start, count: count).readableBytesView))
+                try self.bytes(of: file, at: start, count: count).withUnsafeReadableBytes { file.addToChecksum($0) }
             }
             offset += Int64(count)
         }

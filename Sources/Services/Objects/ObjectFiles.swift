@@ -63,8 +63,8 @@ package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
 /// The folder of object files. All blocking work runs on queues of its own, never on the cooperative pool.
 final class ObjectFiles: Sendable {
     enum Limits {
-        /// Bytes read or written in one step; also what one transfer holds in memory.
-        static let pieceBytes = 128 * 1024
+        /// Bytes read or written in one step, whole blocks; a transfer holds at most three such pieces in memory.
+        static let pieceBytes = 256 * 1024
         /// Queues for blocking work; each open file stays on one of them.
         static let queues = 8
     }
@@ -75,6 +75,7 @@ final class ObjectFiles: Sendable {
     private let keys: KeyService
     let storage: ObjectStorage
     private let queues: [DispatchQueue]
+    let buffers = PieceBuffers()
     private let turn = Atomic<Int>(0)
     /// Files that calls in flight are writing or about to commit; the sweep leaves them alone.
     private let pending = Mutex<Set<String>>([])
@@ -140,29 +141,36 @@ final class ObjectFiles: Sendable {
         return file
     }
 
-    /// Creates the file where it is not open yet, and writes a piece: whole blocks, at an offset between blocks.
-    func write(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) async throws(ObjectFileError) {
+    /// Creates the file where it is not open yet, and begins to write a piece: whole blocks, at an offset between blocks.
+    ///
+    /// - Returns: what tells the end of it. What is done to the file afterwards is done after it.
+    func beginWriting(
+        _ piece: Handover<ByteBuffer>, at offset: Int64, to file: ObjectFile
+    ) async throws(ObjectFileError) -> PendingStep<Void> {
         try await makeKey(of: file)
-        try await run(file.lane) { () throws(ObjectFileError) in
+        return begin(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
-            try self.append(piece, at: offset, to: file)
+            try self.append(piece.take() ?? ByteBuffer(), at: offset, to: file)
         }
     }
 
     /// Writes the last piece, of any length, flushes the file, puts it in its place and flushes the folder.
     ///
-    /// - Parameter mayKeep: whether a small object may stay in memory, to be kept in the catalog by its transaction.
+    /// - Parameters:
+    ///   - size: bytes of the object, this piece included.
+    ///   - mayKeep: whether a small object may stay in memory, to be kept in the catalog by its transaction.
     func complete(
-        _ file: ObjectFile, with piece: [UInt8], at offset: Int64, mayKeep: Bool
+        _ file: ObjectFile, with piece: Handover<ByteBuffer>, at offset: Int64, size: Int64, mayKeep: Bool
     ) async throws(ObjectFileError) {
         try await makeKey(of: file)
-        if mayKeep, offset == 0, try keep(piece, in: file) { return }
+        if mayKeep, offset == 0, size <= Int64(storage.smallBytesMax) {
+            return try keep(piece.take() ?? ByteBuffer(), in: file)
+        }
         try await run(file.lane) { () throws(ObjectFileError) in
             try self.create(file)
-            try self.append(piece, at: offset, to: file)
+            try self.append(piece.take() ?? ByteBuffer(), at: offset, to: file)
             let incoming = self.incomingPath(file.id)
-            try self.writeAll(
-                self.trailer(of: file), at: ObjectCipher.sealedBytes(offset + Int64(piece.count)), to: file)
+            try self.writeTrailer(of: file, size: size)
             try self.check(.flushFile, incoming)
             guard fdatasync(file.descriptor) == 0 else { throw self.failure(.flushFile, incoming) }
             file.close()
@@ -203,41 +211,13 @@ final class ObjectFiles: Sendable {
         }
     }
 
-    private func create(_ file: ObjectFile) throws(ObjectFileError) {
+    func create(_ file: ObjectFile) throws(ObjectFileError) {
         guard file.descriptor < 0 else { return }
         let incoming = incomingPath(file.id)
         try check(.createFile, incoming)
         let descriptor = Glibc.open(incoming, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failure(.createFile, incoming) }
         file.adopt(descriptor)
-    }
-
-    private func append(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) throws(ObjectFileError) {
-        guard !piece.isEmpty else { return }
-        let path = incomingPath(file.id)
-        try check(.writeFile, path)
-        precondition(offset % ObjectBlocks.blockBytes == 0, "a piece begins inside a block, at \(offset)")
-        let first = offset / ObjectBlocks.blockBytes
-        guard let sealed = sealed(piece, first: first, file) else {
-            throw ObjectFileError(step: .writeFile, path: path, number: ObjectFileError.locked)
-        }
-        let mark = file.key == nil ? ObjectBlocks.checksumBytes : Int64(ObjectCipher.tagBytes)
-        try writeAll(sealed, at: first * (ObjectBlocks.blockBytes + mark), to: file)
-    }
-
-    private func writeAll(_ piece: [UInt8], at offset: Int64, to file: ObjectFile) throws(ObjectFileError) {
-        let path = incomingPath(file.id)
-        var written = 0
-        while written < piece.count {
-            let count = piece.withUnsafeBytes { bytes in
-                pwrite(
-                    file.descriptor, bytes.baseAddress?.advanced(by: written), bytes.count - written,
-                    off_t(offset) + off_t(written))
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw failure(.writeFile, path) }
-            written += count
-        }
     }
 
     /// Gives a new file its data key.
@@ -289,26 +269,33 @@ final class ObjectFiles: Sendable {
     ) async throws(ObjectFileError) -> ObjectFile {
         if let content {
             let file = ObjectFile(id: id, lane: 0, layout: layout, size: size, content: content)
-            try await openKey(of: file, given: key)
+            try await openKey(of: file, layout == ObjectBlocks.layout ? try sealedKey(of: file) : [], given: key)
             return file
         }
         let lane = Int(UInt(bitPattern: turn.add(1, ordering: .relaxed).newValue) % UInt(queues.count))
-        let file = try await run(lane) { () throws(ObjectFileError) in
+        let (file, sealed) = try await run(lane) { () throws(ObjectFileError) in
             let path = self.path(id)
             try self.check(.openFile, path)
             let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw self.failure(.openFile, path) }
             let file = ObjectFile(id: id, lane: lane, layout: layout, size: size)
             file.adopt(descriptor)
-            return file
+            return (file, layout == ObjectBlocks.layout ? try self.sealedKey(of: file) : [])
         }
-        try await openKey(of: file, given: key)
+        try await openKey(of: file, sealed, given: key)
         return file
     }
 
-    private func openKey(of file: ObjectFile, given key: ObjectDataKey?) async throws(ObjectFileError) {
+    private func openKey(
+        of file: ObjectFile, _ sealed: [UInt8], given key: ObjectDataKey?
+    ) async throws(ObjectFileError) {
         switch file.layout {
-        case ObjectBlocks.layout: try await openKey(of: file)
+        case ObjectBlocks.layout:
+            do throws(AWSError) {
+                file.adopt(FileKey(cipher: try await keys.openStoreKey(sealed, file: file.id), sealed: sealed))
+            } catch {
+                throw ObjectFileError(step: .readFile, path: path(file.id), number: ObjectFileError.locked)
+            }
         case ObjectBlocks.keyedLayout:
             if let key { file.adopt(key) }
             guard file.key != nil else {
@@ -316,91 +303,6 @@ final class ObjectFiles: Sendable {
             }
         default: break
         }
-    }
-
-    /// Opens the data key that lies at the end of an encrypted file.
-    private func openKey(of file: ObjectFile) async throws(ObjectFileError) {
-        let path = path(file.id)
-        let sealed = try await run(for: file) { () throws(ObjectFileError) in
-            let start = ObjectCipher.sealedBytes(file.size)
-            let count = try self.length(of: file) - start
-            guard count > 2, count <= Int64(ObjectBlocks.sealedKeyBytesMax + 2) else {
-                throw ObjectFileError(step: .readFile, path: path, number: count > 2 ? ObjectFileError.damaged : 0)
-            }
-            let trailer = try self.bytes(of: file, at: start, count: Int(count))
-            guard let sealed = ObjectBlocks.sealedKey(in: Array(trailer.readableBytesView)) else {
-                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
-            }
-            return sealed
-        }
-        do throws(AWSError) {
-            file.adopt(FileKey(cipher: try await keys.openStoreKey(sealed, file: file.id), sealed: sealed))
-        } catch {
-            throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.locked)
-        }
-    }
-
-    /// Reads exactly `count` bytes of the object, each block of them checked.
-    ///
-    /// - Throws: `ObjectFileError` where the file is shorter than its object or a block is damaged; no byte is handed over
-    ///   then.
-    func read(_ file: ObjectFile, at offset: Int64, count: Int) async throws(ObjectFileError) -> ByteBuffer {
-        try await run(for: file) { () throws(ObjectFileError) in
-            let path = self.path(file.id)
-            try self.check(.readFile, path)
-            guard count > 0 else { return ByteBuffer() }
-            guard file.layout != ObjectBlocks.bareLayout else {
-                return try self.bytes(of: file, at: offset, count: count)
-            }
-            let block = ObjectBlocks.blockBytes
-            let end = offset + Int64(count)
-            guard file.key != nil || file.layout == ObjectBlocks.checkedLayout, offset >= 0, end <= file.size else {
-                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
-            }
-            let first = offset / block
-            let last = (end - 1) / block
-            let isEncrypted = file.key != nil
-            let mark = isEncrypted ? Int64(ObjectCipher.tagBytes) : ObjectBlocks.checksumBytes
-            let from = first * (block + mark)
-            let through = last * (block + mark) + min(block, file.size - last * block) + mark
-            let sealed = try self.bytes(of: file, at: from, count: Int(through - from))
-            var opened = ByteBufferAllocator().buffer(capacity: Int((last - first + 1) * block))
-            let damaged: Int64?
-            if let cipher = file.key?.cipher {
-                damaged = cipher.open(Array(sealed.readableBytesView), first: first) { opened.writeBytes($0) }
-            } else {
-                damaged = sealed.withUnsafeReadableBytes { bytes in
-                    ObjectBlocks.open(bytes, first: first, file: file.id) { opened.writeBytes($0) }
-                }
-            }
-            guard damaged == nil, let wanted = opened.getSlice(at: Int(offset - first * block), length: count) else {
-                throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
-            }
-            return wanted
-        }
-    }
-
-    /// Bytes as they lie in the file.
-    func bytes(of file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer {
-        if let content = file.content {
-            guard offset >= 0, count >= 0, offset + Int64(count) <= Int64(content.count) else {
-                throw ObjectFileError(step: .readFile, path: path(file.id), number: 0)
-            }
-            return ByteBuffer(bytes: content[Int(offset)..<Int(offset) + count])
-        }
-        var buffer = ByteBufferAllocator().buffer(capacity: count)
-        while buffer.readableBytes < count {
-            let taken = buffer.readableBytes
-            var number: Int32 = 0
-            let got = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count - taken) { space in
-                let result = pread(file.descriptor, space.baseAddress, count - taken, off_t(offset) + off_t(taken))
-                if result < 0 { number = errno }
-                return max(0, result)
-            }
-            if got > 0 || number == EINTR { continue }
-            throw ObjectFileError(step: .readFile, path: path(file.id), number: number)
-        }
-        return buffer
     }
 
     // MARK: Sweeping
@@ -451,7 +353,7 @@ final class ObjectFiles: Sendable {
 
     private func folder(_ id: String) -> String { directory + "/" + id.prefix(2) }
     func path(_ id: String) -> String { folder(id) + "/" + id }
-    private func incomingPath(_ id: String) -> String { directory + "/incoming/" + id }
+    func incomingPath(_ id: String) -> String { directory + "/incoming/" + id }
 
     private func flushFolder(_ path: String) throws(ObjectFileError) {
         try check(.flushFolder, path)
@@ -470,7 +372,7 @@ final class ObjectFiles: Sendable {
     }
 
     /// Runs on the file's queue, or here where the file is in memory.
-    private func run<Value: Sendable>(
+    func run<Value: Sendable>(
         for file: ObjectFile, _ body: @escaping @Sendable () throws(ObjectFileError) -> Value
     ) async throws(ObjectFileError) -> Value {
         if file.content != nil { return try body() }
@@ -480,10 +382,16 @@ final class ObjectFiles: Sendable {
     func run<Value: Sendable>(
         _ lane: Int, _ body: @escaping @Sendable () throws(ObjectFileError) -> Value
     ) async throws(ObjectFileError) -> Value {
-        let result: Result<Value, ObjectFileError> = await withCheckedContinuation { continuation in
-            queues[lane].async { continuation.resume(returning: Result(catching: body)) }
-        }
-        return try result.get()
+        try await begin(lane, body).value()
+    }
+
+    /// Puts a step on a queue and does not wait for it.
+    func begin<Value: Sendable>(
+        _ lane: Int, _ body: @escaping @Sendable () throws(ObjectFileError) -> Value
+    ) -> PendingStep<Value> {
+        let step = PendingStep<Value>()
+        queues[lane].async { step.end(Result(catching: body)) }
+        return step
     }
 }
 

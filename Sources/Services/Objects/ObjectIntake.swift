@@ -2,6 +2,7 @@
 
 internal import AWSWire
 internal import Crypto
+internal import Keys
 internal import NIOCore
 
 /// Which checksums a request brings or asks for.
@@ -108,8 +109,11 @@ struct ObjectIntake {
     private let files: ObjectFiles
     private let demand: ChecksumDemand
     private let isPart: Bool
-    private var waiting: [UInt8] = []
+    private var waiting = ByteBuffer()
+    /// Bytes given to the disk.
     private var written: Int64 = 0
+    /// The piece that is being written while the next one comes in.
+    private var writing: PendingStep<Void>?
     private var md5 = Insecure.MD5()
     private var checksum: ObjectChecksum
     /// Where another algorithm than the client's is stored.
@@ -131,7 +135,7 @@ struct ObjectIntake {
         if let algorithm, algorithm != demand.algorithm { stored = ObjectChecksum(algorithm) }
     }
 
-    var size: Int64 { written + Int64(waiting.count) }
+    var size: Int64 { written + Int64(waiting.readableBytes) }
 
     /// - Throws: `EntityTooLarge` (400), `ServiceUnavailable` (503) where the disk refuses.
     mutating func take(_ piece: ByteBuffer) async throws(AWSError) {
@@ -144,19 +148,45 @@ struct ObjectIntake {
             checksum.update(bytes)
             stored?.update(bytes)
         }
-        waiting.append(contentsOf: piece.readableBytesView)
-        let whole = waiting.count - waiting.count % Int(ObjectBlocks.blockBytes)
-        if whole >= ObjectFiles.Limits.pieceBytes {
-            let rest = Array(waiting[whole...])
-            waiting.removeLast(rest.count)
-            do throws(ObjectFileError) {
-                try await files.write(waiting, at: written, to: file)
-            } catch {
-                throw AWSError(error)
+        var piece = piece
+        while piece.readableBytes > 0 {
+            let pieceBytes = ObjectFiles.Limits.pieceBytes
+            if written > 0 || waiting.readableBytes + piece.readableBytes > ObjectCipher.blockBytes,
+                waiting.capacity < pieceBytes
+            {
+                let few = waiting
+                waiting = files.buffers.take(pieceBytes)
+                waiting.writeImmutableBuffer(few)
             }
-            written += Int64(whole)
-            waiting = rest
+            let room = min(piece.readableBytes, pieceBytes - waiting.readableBytes)
+            guard var fitting = piece.readSlice(length: room) else { return }
+            waiting.writeBuffer(&fitting)
+            if waiting.readableBytes == pieceBytes { try await writeWaiting() }
         }
+    }
+
+    /// Gives a full piece to the disk, once the one before is written.
+    private mutating func writeWaiting() async throws(AWSError) {
+        do throws(ObjectFileError) {
+            try await settle()
+            writing = try await files.beginWriting(takeWaiting(), at: written, to: file)
+            written += Int64(ObjectFiles.Limits.pieceBytes)
+        } catch {
+            throw AWSError(error)
+        }
+    }
+
+    /// What was gathered, so that nobody else refers to its memory.
+    private mutating func takeWaiting() -> Handover<ByteBuffer> {
+        defer { waiting = ByteBuffer() }
+        return Handover(waiting)
+    }
+
+    /// Waits for the piece that is being written.
+    private mutating func settle() async throws(ObjectFileError) {
+        guard let writing else { return }
+        self.writing = nil
+        try await writing.value()
     }
 
     /// Takes a body that must have the length it announces.
@@ -186,6 +216,7 @@ struct ObjectIntake {
                 throw AWSError(error)
             }
             try await take(piece)
+            reader.retire(piece)
             offset += Int64(piece.readableBytes)
         }
     }
@@ -197,8 +228,10 @@ struct ObjectIntake {
         let digest = Array(md5.finalize())
         try demand.verify(md5: digest)
         try demand.verify(checksum)
+        let size = size
         do throws(ObjectFileError) {
-            try await files.complete(file, with: waiting, at: written, mayKeep: !isPart)
+            try await settle()
+            try await files.complete(file, with: takeWaiting(), at: written, size: size, mayKeep: !isPart)
         } catch {
             throw AWSError(error)
         }

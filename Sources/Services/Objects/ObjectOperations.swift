@@ -117,24 +117,11 @@ extension ObjectService {
         }
         var answer = try readAnswer(input, record, parts: parts, bucket)
         guard answer.status != 304 else { return answer.head }
-        let range = answer.range
-        // The first piece is read before the answer begins, so that damage there still is an error with its own status.
-        let first: ByteBuffer
         do throws(ObjectFileError) {
-            first = try await reader.read(range)
+            answer.head.body = .stream(try await ObjectFlow(reader, answer.range).stream)
         } catch {
             throw AWSError(error)
         }
-        let stream = AnswerStream(length: range.upperBound - range.lowerBound) { write in
-            if first.readableBytes > 0 { try await write(first) }
-            var offset = range.lowerBound + Int64(first.readableBytes)
-            while offset < range.upperBound {
-                let piece = try await reader.read(offset..<range.upperBound)
-                try await write(piece)
-                offset += Int64(piece.readableBytes)
-            }
-        }
-        answer.head.body = .stream(stream)
         return answer.head
     }
 

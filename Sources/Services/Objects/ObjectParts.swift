@@ -145,15 +145,7 @@ final class ObjectReader: Sendable {
     ///
     /// - Throws: `ObjectFileError` where a file is missing, short or damaged; no wrong byte is ever handed over.
     func read(_ range: Range<Int64>) async throws(ObjectFileError) -> ByteBuffer {
-        guard !range.isEmpty, let index = starts.lastIndex(where: { $0 <= range.lowerBound }) else {
-            return ByteBuffer()
-        }
-        let part = parts[index]
-        let offset = range.lowerBound - starts[index]
-        // The end lies between two blocks, so that the next piece does not read a block anew.
-        let piece = Int64(ObjectFiles.Limits.pieceBytes)
-        let aligned = (offset + piece) / ObjectBlocks.blockBytes * ObjectBlocks.blockBytes
-        let end = min(part.size, range.upperBound - starts[index], aligned)
+        guard let (part, piece) = piece(of: range) else { return ByteBuffer() }
         let file: ObjectFile
         if let open = current.file, open.id == part.file {
             file = open
@@ -161,7 +153,74 @@ final class ObjectReader: Sendable {
             file = try await files.open(part.file, layout: part.layout, size: part.size, key: key)
             current.file = file
         }
-        return try await files.read(file, at: offset, count: Int(end - offset))
+        return try await files.read(file, at: piece.lowerBound, count: piece.count)
+    }
+
+    /// Begins to read what `read` would, while the caller does other things.
+    ///
+    /// - Returns: nil where the piece does not lie on the disk in the file that is open: then `read` it.
+    func readAhead(_ range: Range<Int64>) -> PendingStep<ByteBuffer>? {
+        guard let (part, piece) = piece(of: range), let open = current.file, open.id == part.file, open.content == nil
+        else { return nil }
+        return files.beginReading(open, at: piece.lowerBound, count: piece.count)
+    }
+
+    /// Gives back the memory of a piece that was used.
+    func retire(_ piece: ByteBuffer) { files.buffers.give(piece) }
+
+    private func piece(of range: Range<Int64>) -> (part: ObjectParts.Part, bytes: Range<Int64>)? {
+        guard !range.isEmpty, let index = starts.lastIndex(where: { $0 <= range.lowerBound }) else { return nil }
+        let part = parts[index]
+        let offset = range.lowerBound - starts[index]
+        // The end lies between two blocks, so that the next piece does not read a block anew.
+        let piece = Int64(ObjectFiles.Limits.pieceBytes)
+        let aligned = (offset + piece) / ObjectBlocks.blockBytes * ObjectBlocks.blockBytes
+        return (part, offset..<min(part.size, range.upperBound - starts[index], aligned))
+    }
+}
+
+/// Writes a range of an object piece by piece, while the next piece is read.
+struct ObjectFlow: Sendable {
+    private let reader: ObjectReader
+    private let range: Range<Int64>
+    private let first: Handover<ByteBuffer>
+    private let firstBytes: Int64
+
+    /// Reads the first piece, so that damage there still is an error with its own status.
+    init(_ reader: ObjectReader, _ range: Range<Int64>) async throws(ObjectFileError) {
+        self.reader = reader
+        self.range = range
+        let piece = try await reader.read(range)
+        firstBytes = Int64(piece.readableBytes)
+        first = Handover(piece)
+    }
+
+    /// The body of the answer.
+    var stream: AnswerStream {
+        // What is larger is read into memory that is used again, and so must not leave.
+        if firstBytes == Int64(range.count), firstBytes <= ObjectBlocks.blockBytes, let whole = first.take() {
+            return AnswerStream(whole: whole)
+        }
+        return AnswerStream(length: Int64(range.count)) { write in try await self.write(write) }
+    }
+
+    /// Called once. At most three pieces are in memory: one that the network has, one that waits for it, one that is read.
+    private func write(_ write: AnswerStream.Write) async throws {
+        guard var piece = first.take(), firstBytes > 0 else { return }
+        var offset = range.lowerBound
+        while true {
+            offset += Int64(piece.readableBytes)
+            let rest = offset..<range.upperBound
+            let ahead = rest.isEmpty ? nil : reader.readAhead(rest)
+            try await write(piece)
+            reader.retire(piece)
+            guard !rest.isEmpty else { return }
+            if let ahead {
+                piece = try await ahead.value()
+            } else {
+                piece = try await reader.read(rest)
+            }
+        }
     }
 }
 

@@ -139,6 +139,7 @@ package struct ObjectScrub: Sendable {
                 let piece = try await reader.read(offset..<part.size)
                 if wanted != nil { piece.withUnsafeReadableBytes { md5.update(bufferPointer: $0) } }
                 offset += Int64(piece.readableBytes)
+                reader.retire(piece)
             }
         } catch {
             return error.description

@@ -5,7 +5,8 @@
 //
 //     1. One transaction stores a plan: the range, the files with their keys, the epochs as they were.
 //     2. The objects are put. The same plan gives the same keys and bytes, so doing this twice changes nothing.
-//     3. One transaction moves the position, notes each file for its digest, updates the status, removes the plan.
+//     3. One transaction moves the position, notes each file for its digest and its notice, updates the status, removes
+//        the plan. The notices are published after it (TrailTopic.swift).
 //
 // Killed anywhere, the next turn finds the plan and goes on with 2. Events are thus delivered once, and the position
 // moves only with the delivered file. A refusal by the store (status below 500) proves that nothing was written by that
@@ -49,10 +50,11 @@ package final class Delivery: Sendable {
         var kept: UInt64 = 0
     }
 
-    private let catalog: Catalog
+    let catalog: Catalog
     private let journal: Journal
     private let bucket: TrailBucket
-    private let clock: Clock
+    let topic: TrailTopic
+    let clock: Clock
     private let limits: Limits
     private let logger: Logger
     private let queue = DispatchQueue(label: "cairn.delivery", qos: .utility)
@@ -61,10 +63,14 @@ package final class Delivery: Sendable {
     private let nudged = Nudge()
     private let state: Mutex<State>
 
-    /// - Parameter bucket: where objects are put, with the bucket's policy deciding each time.
+    /// - Parameters:
+    ///   - bucket: where objects are put, with the bucket's policy deciding each time.
+    ///   - topic: who is told of them.
     package init(
-        catalog: Catalog, journal: Journal, bucket: TrailBucket, clock: @escaping Clock, limits: Limits, logger: Logger
+        catalog: Catalog, journal: Journal, bucket: TrailBucket, topic: TrailTopic, clock: @escaping Clock,
+        limits: Limits, logger: Logger
     ) {
+        self.topic = topic
         self.catalog = catalog
         self.journal = journal
         self.bucket = bucket
@@ -144,6 +150,7 @@ package final class Delivery: Sendable {
         guard !Task.isCancelled, state.withLock({ $0.backoff.isDue(trail.id, now: now) }) else { return }
         do throws(AWSError) {
             try await deliver(trail, to: end)
+            try await announce(trail)
             state.withLock { $0.backoff.succeeded(trail.id) }
         } catch {
             if Task.isCancelled { return }  // What was begun is finished by `flush` or the next start.
@@ -441,6 +448,11 @@ package final class Delivery: Sendable {
             for file in plan.files {
                 guard let name = file.key else { continue }
                 progress.latestDelivery[file.region] = now
+                if let topic = current.topicARN {
+                    try transaction.store(
+                        TrailKeys.notice(trail.id, key: name),
+                        TrailNotice(bucket: file.bucket, key: name, region: file.region, topic: topic))
+                }
                 guard current.hasLogFileValidation else { continue }
                 try transaction.store(
                     TrailKeys.file(trail.id, region: file.region, key: name),

@@ -238,10 +238,12 @@ package final class DigestChore: Sendable {
         return { snapshot throws(AWSError) -> Due? in
             guard let (trail, isLeaving) = try snapshot.current(listed) else { return nil }
             let hasPlan = try snapshot.get(TrailKeys.plan(trail.id)) != nil
+            let progress: TrailProgress? = try snapshot.document(TrailKeys.progress(trail.id))
             let review = DigestReview(
                 trail: trail, region: region, interval: interval, now: clock(),
                 isSettled: trail.isSettled && !hasPlan, isLeaving: isLeaving,
-                files: try snapshot.documents(TrailKeys.files(trail.id, region: region)))
+                files: try snapshot.documents(TrailKeys.files(trail.id, region: region)),
+                lastEnd: progress?.lastDigestEnd?[region] ?? .min)
             let verdict = review.verdict(on: try snapshot.document(TrailKeys.chain(trail.id, region: region)))
             return verdict == .nothing ? nil : Due(review: review, verdict: verdict)
         }
@@ -311,6 +313,7 @@ package final class DigestChore: Sendable {
             let key = TrailKeys.progress(trail.id)
             guard var progress: TrailProgress = try transaction.document(key) else { return }
             progress.latestDigest[plan.region] = clock().milliseconds
+            progress.lastDigestEnd = (progress.lastDigestEnd ?? [:]).merging([plan.region: plan.end]) { max($0, $1) }
             progress.digestError = nil
             try transaction.store(key, progress)
         }
@@ -365,7 +368,8 @@ package final class DigestChore: Sendable {
                 try transaction.get(TrailKeys.plan(trail.id)) == nil,
                 try transaction.scan(prefix: TrailKeys.chains(trail.id), limit: 1).isEmpty,
                 try transaction.scan(prefix: TrailKeys.digestPlans(trail.id), limit: 1).isEmpty,
-                try transaction.scan(prefix: TrailKeys.files(trail.id), limit: 1).isEmpty
+                try transaction.scan(prefix: TrailKeys.files(trail.id), limit: 1).isEmpty,
+                try transaction.scan(prefix: TrailKeys.notices(trail.id), limit: 1).isEmpty
             else { return }
             try transaction.delete(TrailKeys.progress(trail.id))
             try transaction.delete(TrailKeys.leaving(trail.id))

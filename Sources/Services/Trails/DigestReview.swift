@@ -23,6 +23,9 @@ struct DigestReview {
     let isLeaving: Bool
     /// Files of this region that no digest lists yet.
     let files: [DeliveredFile]
+    /// The end of the region's last digest of any chain, in seconds. A digest's name has its end, so every later one ends later,
+    /// even if logging was stopped, started and stopped within a second, or the clock was set back.
+    var lastEnd: Int64 = .min
 
     func verdict(on chain: DigestChore.Chain?) -> Verdict {
         let wanted = isLeaving ? nil : trail.digestChain
@@ -41,11 +44,12 @@ struct DigestReview {
             // Elsewhere a chain begins with the interval in which the first file was delivered.
             let first = files.map(\.delivered).min().map { $0 / 1000 } ?? wanted.anchor
             let start = region == trail.homeRegion ? wanted.anchor : boundary(after: wanted.anchor, atOrBefore: first)
-            return .begin(DigestChore.Chain(number: wanted.number, start: start, previous: nil))
+            return .begin(DigestChore.Chain(number: wanted.number, start: max(start, lastEnd), previous: nil))
         case (nil, nil):
             // Stopped before the first look: what was delivered is still proven.
             guard isSettled, let first = files.map(\.delivered).min() else { return .nothing }
-            return .begin(DigestChore.Chain(number: trail.digestChainsBegun, start: first / 1000, previous: nil))
+            let start = max(first / 1000, lastEnd)
+            return .begin(DigestChore.Chain(number: trail.digestChainsBegun, start: start, previous: nil))
         }
     }
 

@@ -16,6 +16,9 @@ struct Trail: Sendable, Equatable, Codable {
     var prefix: String?
     /// The ARN of the key of KMS for log files and digests; nil: under the store's key.
     var kmsKeyARN: String?
+    /// The topic that is told of log files: as it was given, and its ARN.
+    var topicName: String?
+    var topicARN: String?
     var includesGlobalServiceEvents: Bool
     var isMultiRegion: Bool
     var hasLogFileValidation: Bool
@@ -118,10 +121,17 @@ struct TrailProgress: Sendable, Equatable, Codable {
     /// Delivery and digest times by region, milliseconds since 1970.
     var latestDelivery: [String: Int64] = [:]
     var latestDigest: [String: Int64] = [:]
+    /// By region the end of the last digest, seconds since 1970: no later one may have its name. Nil in older documents.
+    var lastDigestEnd: [String: Int64]?
     var latestAttempt: Int64?
     var latestSuccess: Int64?
     var deliveryError: String?
     var digestError: String?
+    /// As the deliveries' members; nil before the first notice.
+    var latestNotification: [String: Int64]?
+    var latestNotificationAttempt: Int64?
+    var latestNotificationSuccess: Int64?
+    var notificationError: String?
     /// Since when deliveries have failed without a success between; milliseconds.
     var failingSince: Int64?
 }

@@ -110,6 +110,7 @@ package final class TrailService: Sendable {
     let journal: Journal
     let bucket: TrailBucket
     let kms: TrailKMS
+    let topic: TrailTopic
     let search: Search
     let signingKeys: SigningKeys
     let delivery: Delivery
@@ -124,12 +125,14 @@ package final class TrailService: Sendable {
 
     /// - Parameters:
     ///   - kms: where the keys of log files come from.
+    ///   - topic: where notices of log files go.
     ///   - search: event history's search.
     ///   - randomBytes: for the ids that tell trails of one name apart.
     ///   - principals: the users and roles that channel policies name.
     package init(
-        catalog: Catalog, journal: Journal, bucket: TrailBucket, kms: TrailKMS, search: @escaping Search,
-        signingKeys: SigningKeys, delivery: Delivery, digests: DigestChore, clock: @escaping Clock,
+        catalog: Catalog, journal: Journal, bucket: TrailBucket, kms: TrailKMS, topic: TrailTopic,
+        search: @escaping Search, signingKeys: SigningKeys, delivery: Delivery, digests: DigestChore,
+        clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], principals: PrincipalDirectory = .none
     ) {
         self.principals = principals
@@ -137,6 +140,7 @@ package final class TrailService: Sendable {
         self.journal = journal
         self.bucket = bucket
         self.kms = kms
+        self.topic = topic
         self.search = search
         self.signingKeys = signingKeys
         self.delivery = delivery
@@ -177,6 +181,10 @@ package final class TrailService: Sendable {
         if let name = settings.kmsKey, !name.isEmpty {
             trail.kmsKeyARN = try await kms.check(name, for: asked, now: clock())
         }
+        if let name = settings.topic, !name.isEmpty {
+            trail.topicARN = try await topic.check(name, for: asked)
+            trail.topicName = name
+        }
         let wanted = trail
         let journal = journal
         let delivery = delivery
@@ -213,7 +221,7 @@ package final class TrailService: Sendable {
         return TrailSettingsOutput(trail: changed)
     }
 
-    /// Settings with the key's ARN in the place of its name. A key that stays is looked at again when the bucket changes.
+    /// Settings with the key's ARN in the place of its name, and with the topic's. A key that stays is looked at again when the bucket changes.
     private func resolved(_ settings: TrailSettings, of asked: Trail) async throws(AWSError) -> TrailSettings {
         var settings = settings
         if let name = settings.kmsKey {
@@ -221,6 +229,7 @@ package final class TrailService: Sendable {
         } else if let key = asked.kmsKeyARN, settings.bucket != nil || settings.prefix != nil {
             _ = try await kms.check(key, for: asked, now: clock())
         }
+        if let name = settings.topic, !name.isEmpty { settings.topicARN = try await topic.check(name, for: asked) }
         return settings
     }
 
@@ -287,6 +296,10 @@ extension Trail {
         var merged = self
         if let bucket = settings.bucket { merged.bucket = bucket }
         if let prefix = settings.prefix { merged.prefix = prefix.isEmpty ? nil : prefix }
+        if let name = settings.topic {
+            merged.topicName = name.isEmpty ? nil : name
+            merged.topicARN = name.isEmpty ? nil : settings.topicARN
+        }
         if let key = settings.kmsKey { merged.kmsKeyARN = key.isEmpty ? nil : key }
         if let flag = settings.isMultiRegion {
             // Going to all regions turns global events on, unless the caller says otherwise, which is refused below.

@@ -45,9 +45,13 @@ struct TrailSettings: Sendable {
     var hasLogFileValidation: Bool?
     /// As it was given, later its ARN; empty to remove it.
     var kmsKey: String?
+    /// As it was given; empty to remove it.
+    var topic: String?
+    /// The ARN of the topic, once it is known.
+    var topicARN: String?
 
-    /// - Throws: `UnsupportedOperationException` for what this server does not have, so that nobody believes that a key
-    ///   or a topic is in use; empty texts, which remove such a thing, are fine.
+    /// - Throws: `UnsupportedOperationException` for what this server does not have, so that nobody believes that such
+    ///   a thing is in use; empty texts, which remove such a thing, are fine.
     init(_ fields: WireFields) throws(AWSError) {
         bucket = try fields.string("S3BucketName")
         prefix = try fields.string("S3KeyPrefix")
@@ -55,8 +59,8 @@ struct TrailSettings: Sendable {
         isMultiRegion = try fields.bool("IsMultiRegionTrail")
         hasLogFileValidation = try fields.bool("EnableLogFileValidation")
         kmsKey = try fields.string("KmsKeyId")
+        topic = try fields.string("SnsTopicName")
         for (member, what) in [
-            ("SnsTopicName", "delivery of notices to a topic"),
             ("CloudWatchLogsLogGroupArn", "delivery to a log group"),
             ("CloudWatchLogsRoleArn", "delivery to a log group"),
         ] {
@@ -94,6 +98,8 @@ struct TrailDescription {
     static func members(_ trail: Trail, isFull: Bool) -> WireStructure {
         var members: WireStructure = ["Name": .string(trail.name), "S3BucketName": .string(trail.bucket)]
         members.append("S3KeyPrefix", ifPresent: WireValue(trail.prefix))
+        members.append("SnsTopicName", ifPresent: WireValue(trail.topicName))
+        members.append("SnsTopicARN", ifPresent: WireValue(trail.topicARN))
         members.append("IncludeGlobalServiceEvents", .bool(trail.includesGlobalServiceEvents))
         members.append("IsMultiRegionTrail", .bool(trail.isMultiRegion))
         if isFull { members.append("HomeRegion", .string(trail.homeRegion)) }
@@ -171,6 +177,10 @@ struct GetTrailStatusOutput: OperationOutput {
         var members: WireStructure = ["IsLogging": .bool(trail.isLogging)]
         members.append("LatestDeliveryError", ifPresent: WireValue(progress.deliveryError))
         members.append("LatestDeliveryTime", ifPresent: number(progress.latestDelivery[region]))
+        if trail.topicARN != nil {
+            members.append("LatestNotificationError", ifPresent: WireValue(progress.notificationError))
+            members.append("LatestNotificationTime", ifPresent: number(progress.latestNotification?[region]))
+        }
         members.append("StartLoggingTime", ifPresent: number(trail.loggingStarted))
         members.append("StopLoggingTime", ifPresent: number(trail.loggingStopped))
         if trail.hasLogFileValidation {
@@ -178,8 +188,9 @@ struct GetTrailStatusOutput: OperationOutput {
             members.append("LatestDigestDeliveryError", ifPresent: WireValue(progress.digestError))
         }
         members.append("LatestDeliveryAttemptTime", text(progress.latestAttempt))
-        members.append("LatestNotificationAttemptTime", "")
-        members.append("LatestNotificationAttemptSucceeded", "")
+        let hasTopic = trail.topicARN != nil
+        members.append("LatestNotificationAttemptTime", text(hasTopic ? progress.latestNotificationAttempt : nil))
+        members.append("LatestNotificationAttemptSucceeded", text(hasTopic ? progress.latestNotificationSuccess : nil))
         members.append("LatestDeliveryAttemptSucceeded", text(progress.latestSuccess))
         members.append("TimeLoggingStarted", text(trail.loggingStarted))
         members.append("TimeLoggingStopped", text(trail.loggingStopped))

@@ -19,6 +19,8 @@ enum TrailKeys {
     }
     static func files(_ id: String, region: String) -> CatalogKey { .prefix("delivered-file", id, region) }
     static func files(_ id: String) -> CatalogKey { .prefix("delivered-file", id) }
+    static func notice(_ id: String, key: String) -> CatalogKey { .init("trail-notice", id, key) }
+    static func notices(_ id: String) -> CatalogKey { .prefix("trail-notice", id) }
     static func chain(_ id: String, region: String) -> CatalogKey { .init("digest-chain", id, region) }
     static func chains(_ id: String) -> CatalogKey { .prefix("digest-chain", id) }
     static func digestPlan(_ id: String, region: String) -> CatalogKey { .init("digest-plan", id, region) }

@@ -64,17 +64,22 @@ struct Tail: AsyncParsableCommand {
     @Option(name: [.customShort("n"), .long], help: "How many to begin with.")
     var lines = 10
 
+    @Option(help: "With -f, begin with what was recorded since then, such as now-10m, whatever the events' own times.")
+    var since: String?
+
     func validate() throws {
+        guard since == nil || follow else { throw ValidationError("--since needs -f; events' own times go by --start") }
         guard (0...1000).contains(lines) else { throw ValidationError("--lines must be from 0 to 1000") }
     }
 
     func run() async throws {
         try await Problem.reported {
             let question = try events.question()
+            let since = try events.since(since)
             let (lines, follow, isJSON) = (lines, follow, events.json)
             try await events.withArchive { archive in
                 var printer = EventPrinter(isJSON: isJSON)
-                try await archive.tail(question, last: lines, follows: follow) { printer.show($0) }
+                try await archive.tail(question, last: lines, since: since, follows: follow) { printer.show($0) }
             }
         }
     }

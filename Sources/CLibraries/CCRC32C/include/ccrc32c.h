@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// The other CRCs, by another instruction.
+#include "cfoldedcrc.h"
+
 /// The checksum of bytes, or of more bytes behind those that gave `previous` (0 for none).
 ///
 /// With the processor's own instruction where it has one (SSE4.2 on x86-64, the CRC extension of ARMv8), else by tables.

@@ -12,4 +12,10 @@
 /// Returns the bytes written and flushed, or -1 with `errno`, which is `ENOSYS` or `EOPNOTSUPP` where there is no such call.
 ssize_t cdurablewrite(int descriptor, const void *bytes, size_t count, int64_t offset);
 
+/// Opens the file behind a descriptor once more, for writing past the page cache (Linux, `O_DIRECT`).
+///
+/// Returns a descriptor for `cdurablewrite`, or -1 where there is no such thing. The file may have another name by now than the
+/// one by which it was opened first.
+int cdurablewrite_direct(int descriptor);
+
 #endif

@@ -13,7 +13,9 @@ struct FuzzTarget: Sendable {
     let name: String
     let run: @Sendable (UnsafeRawBufferPointer) -> Void
 
-    static let all = [policies, events, documents, filters, journal]
+    static let all = [
+        policies, events, documents, filters, journal, history, files, chunked, signatures, forms, xml, json,
+    ]
 
     /// The target that the command line names.
     static let chosen: FuzzTarget = {

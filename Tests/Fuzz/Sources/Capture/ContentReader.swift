@@ -1,0 +1,1 @@
+../../../../Sources/Capture/ContentReader.swift

@@ -1,0 +1,1 @@
+../../../../Sources/Capture/RecordStream.swift

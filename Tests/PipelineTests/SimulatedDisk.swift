@@ -1,1 +1,0 @@
-../EventJournalTests/SimulatedDisk.swift

@@ -1,0 +1,1 @@
+../../EventJournalTests/SimulatedDisk.swift
