@@ -174,3 +174,24 @@ def test_the_rules_within_one_account_and_the_reason(server):
     error = refused(admin, server, channel, "with an explicit deny in a resource-based policy")
     text = server.cairn("explain", request_id_of(error)).stdout
     assert "NotHim" in text and channel in text, text
+
+
+def test_a_new_user_of_an_old_name_inherits_nothing(server):
+    channel = make_channel(server, "names")
+    cloudtrail, iam = server.client("cloudtrail"), server.client("iam")
+    arn = f"arn:aws:iam::{server.account_id}:user/heir"
+    error = error_of(cloudtrail.put_resource_policy, ResourceArn=channel, ResourcePolicy=document(
+        statement({"AWS": arn}, channel)))
+    assert code_of(error) == "ResourcePolicyNotValidException" and arn in str(error)
+    old = user(server.client, server, "heir")
+    text = document(statement({"AWS": [arn, server.account_id]}, channel))
+    cloudtrail.put_resource_policy(ResourceArn=channel, ResourcePolicy=text)
+    assert cloudtrail.get_resource_policy(ResourceArn=channel)["ResourcePolicy"] == text
+    put(old, server, channel, "heir-1")
+    identifier = iam.get_user(UserName="heir")["User"]["UserId"]
+    for key in iam.list_access_keys(UserName="heir")["AccessKeyMetadata"]:
+        iam.delete_access_key(UserName="heir", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName="heir")
+    new = user(server.client, server, "heir")
+    refused(new, server, channel, "because no identity-based policy allows")
+    assert cloudtrail.get_resource_policy(ResourceArn=channel)["ResourcePolicy"] == text.replace(arn, identifier)

@@ -51,7 +51,8 @@ package struct Principal: Sendable, Hashable {
     /// The ARN by which AWS speaks of the caller (for a session: the session's, not the role's). For a service its
     /// name, for a web identity the provider's ARN or name, for an anonymous caller `anonymous`.
     package let arn: String
-    /// The id of the user (AIDA...) or of the session's role (AROA...); the account for root; empty if unknown.
+    /// The id of the user (AIDA...; for a federated user: of who asked for the token) or of the session's role (AROA...); the
+    /// account for root; empty if unknown.
     package let uniqueID: String
     /// The name of a user, a session or a federated user.
     package let name: String
@@ -91,10 +92,12 @@ package struct Principal: Sendable, Hashable {
             entityARN: roleARN, isServiceLinked: isServiceLinked, canonicalID: nil)
     }
 
-    /// A federated user: `userARN` is the user who asked for the token, nil if the account's root did.
-    package static func federatedUser(account: String, arn: String, name: String, userARN: String?) -> Principal {
+    /// A federated user: `userARN` and `userID` are the user's who asked for the token, nil if the account's root did.
+    package static func federatedUser(
+        account: String, arn: String, name: String, userARN: String?, userID: String? = nil
+    ) -> Principal {
         Principal(
-            kind: .federatedUser, account: account, arn: arn, uniqueID: "", name: name, entityARN: userARN,
+            kind: .federatedUser, account: account, arn: arn, uniqueID: userID ?? "", name: name, entityARN: userARN,
             isServiceLinked: false, canonicalID: nil)
     }
 
@@ -237,6 +240,16 @@ package struct PoliciesInForce: Sendable {
     package var resourceControl: ControlPolicies?
     /// The names of policies that should be in force but cannot be read. If there is one, nothing is allowed.
     package var damaged: [String]
+
+    /// Whether any of them asks for a tag of the object that is there (`s3:ExistingObjectTag/KEY`), which nobody looks up
+    /// unasked.
+    package var askForObjectTags: Bool {
+        if identity.contains(where: \.asksForObjectTags) || boundary?.asksForObjectTags == true { return true }
+        if resource?.asksForObjectTags == true || session?.contains(where: \.asksForObjectTags) == true { return true }
+        return [serviceControl, resourceControl].contains { controls in
+            controls?.levels.contains { $0.contains(where: \.asksForObjectTags) } == true
+        }
+    }
 
     package init(
         identity: [PolicyDocument] = [], boundary: PolicyDocument? = nil, session: [PolicyDocument]? = nil,

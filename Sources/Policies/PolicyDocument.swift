@@ -66,6 +66,8 @@ package struct PolicyDocument: Sendable {
     /// The principals that the document names, in its order.
     package let principals: [PrincipalMention]
     let statements: [PolicyStatement]
+    /// Whether it asks for a tag of the object that is there.
+    let asksForObjectTags: Bool
 
     /// Reads a document that somebody wants to store, by all rules of its kind. Lengths are `PolicySizeLimit`'s part,
     /// and what is special about buckets `validateBucketPolicy`'s.

@@ -112,7 +112,10 @@ struct PolicyGrammar {
         if let first { throw first.error }
         return PolicyDocument(
             kind: kind, text: bytes, version: version ?? .v2008, id: id, name: name, principals: mentions,
-            statements: statements)
+            statements: statements,
+            asksForObjectTags: statements.contains { statement in
+                statement.contextKeys.contains { $0.lowercased().hasPrefix("s3:existingobjecttag/") }
+            })
     }
 
     private var requiresCurrentVersion: Bool {

@@ -133,7 +133,7 @@ enum PrincipalPattern {
             return principal.entityARN == arn ? .entity : nil
         case .uniqueID(let id):
             guard principal.uniqueID == id else { return nil }
-            return principal.kind == .roleSession ? .entity : .caller
+            return principal.kind == .roleSession || principal.kind == .federatedUser ? .entity : .caller
         case .service(let name):
             return principal.kind == .service && principal.arn.lowercased() == name ? .caller : nil
         case .federated(let provider):

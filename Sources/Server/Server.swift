@@ -160,7 +160,7 @@ private struct House: Sendable {
             controls: { account in
                 let controls = organizations.controls(over: account)
                 return PoliciesInForce(resourceControl: controls.resource, damaged: controls.damaged)
-            })
+            }, principals: identities.principals)
         let outside = try S3EndpointConfiguration.buckets(
             configuration.s3Endpoints,
             surroundings: S3Client.Surroundings(
@@ -180,7 +180,8 @@ private struct House: Sendable {
             kms: TrailKMS(keys: keys, objects: objects).with(outside), topic: topic,
             search: { try await history.search($0) },
             signingKeys: signingKeys,
-            delivery: delivery, digests: digests, clock: clock, randomBytes: random)
+            delivery: delivery, digests: digests, clock: clock, randomBytes: random,
+            principals: identities.principals)
         var intakeLimits = IntakeLimits()
         intakeLimits.backlogEventsMax = configuration.intakeBacklog
         intakeLimits.spoolBytesMax = configuration.intakeSpool
@@ -205,7 +206,10 @@ private struct House: Sendable {
                 return objects.policy(of: resource)
             },
             isRestricted: { objects.isRestricted($0) },
-            controls: { organizations.controls(over: $0) }, note: { decisions.note($0) })
+            controls: { organizations.controls(over: $0) },
+            objectTags: { (object, conditions) throws(AWSError) in
+                try await objects.existingTags(of: object, conditions)
+            }, canonicalID: { ObjectService.canonicalID(of: $0) }, note: { decisions.note($0) })
         let sessions = Sessions(
             rootSecret: secret, store: identities, credentials: credentials, randomBytes: random,
             isClosed: { organizations.isClosed(account: $0) })

@@ -11,6 +11,11 @@ package final class Authorizer: Sendable {
         @Sendable (_ resource: ResourceReference, _ action: String) async throws(AWSError) -> StoredPolicy?
     /// Whether nobody but services and its owner's account may reach a resource, whatever its policy says.
     package typealias RestrictionSource = @Sendable (ResourceReference) -> Bool
+    /// Gives the tags of the object that is there, as condition keys; `conditions` are those of the call.
+    package typealias ObjectTagSource =
+        @Sendable (_ object: ResourceReference, _ conditions: [ConditionKey]) async throws(AWSError) -> [ConditionKey]
+    /// Gives the id by which S3's policies can name an account.
+    package typealias CanonicalIDSource = @Sendable (_ account: String) -> String?
     /// Gives an organization's policies over an account.
     package typealias ControlPolicySource = @Sendable (_ account: String) -> AccountControls
 
@@ -21,6 +26,8 @@ package final class Authorizer: Sendable {
     private let resourcePolicy: ResourcePolicySource
     private let isRestricted: RestrictionSource
     private let controls: ControlPolicySource
+    private let objectTags: ObjectTagSource
+    private let canonicalID: CanonicalIDSource
     private let note: @Sendable (DecisionNote) -> Void
     private let sessionPolicies = Mutex<[String: StoredPolicy]>([:])
 
@@ -29,6 +36,8 @@ package final class Authorizer: Sendable {
         store: IdentityStore, resourcePolicy: @escaping ResourcePolicySource = { _, _ in nil },
         isRestricted: @escaping RestrictionSource = { _ in false },
         controls: @escaping ControlPolicySource = { _ in AccountControls() },
+        objectTags: @escaping ObjectTagSource = { _, _ in [] },
+        canonicalID: @escaping CanonicalIDSource = { _ in nil },
         note: @escaping @Sendable (DecisionNote) -> Void = { _ in }
     ) {
         self.note = note
@@ -36,6 +45,8 @@ package final class Authorizer: Sendable {
         self.store = store
         self.resourcePolicy = resourcePolicy
         self.controls = controls
+        self.objectTags = objectTags
+        self.canonicalID = canonicalID
     }
 
     /// Decides whether the caller may do the action on all of the resources; the first refusal is the answer.
@@ -86,11 +97,16 @@ package final class Authorizer: Sendable {
         take(organizationPolicies: call.caller.accountID, over: account, into: &policies)
         var context = self.context(call)
         add(owner: account, to: &context)
-        for key in conditions {
-            context[key.name] = key.isMultiValued ? ContextValue(set: key.values) : ContextValue(key.values.first ?? "")
+        for key in conditions { context.set(key) }
+        if let resource, resource.type == "AWS::S3::Object", Self.asksForObjectTags(action), policies.askForObjectTags {
+            for key in try await objectTags(resource, conditions) { context.set(key) }
+        }
+        var principal = principal(of: call.caller)
+        if policies.resource?.principals.contains(where: { $0.kind == .canonicalUser }) == true {
+            principal.canonicalID = canonicalID(principal.account)
         }
         let request = AuthorizationRequest(
-            principal: principal(of: call.caller), action: action, resource: resource?.arn ?? "*",
+            principal: principal, action: action, resource: resource?.arn ?? "*",
             resourceAccount: account, context: context)
         let decision = PolicyEvaluation.decide(
             request, policies, rule: concernsBucketPolicy ? .bucketPolicy : .standard)
@@ -206,7 +222,8 @@ package final class Authorizer: Sendable {
             let isOfRoot = caller.session?.issuerID == caller.accountID
             return .federatedUser(
                 account: account, arn: caller.arn ?? "", name: caller.session?.name ?? "",
-                userARN: isOfRoot ? nil : caller.session?.issuerARN)
+                userARN: isOfRoot ? nil : caller.session?.issuerARN,
+                userID: isOfRoot ? nil : caller.session?.issuerID)
         case .service(let name): return .service(name)
         case .webIdentity, .unknown: return .anonymous
         }
@@ -266,6 +283,16 @@ package final class Authorizer: Sendable {
             stored: Array(text.utf8), as: .resource(.other), name: "S3 Block Public Access")
     }()
 
+    /// The actions that have `s3:ExistingObjectTag` (Service Authorization Reference, "Amazon S3").
+    private static func asksForObjectTags(_ action: String) -> Bool {
+        objectTagActions.contains { action.hasPrefix($0) }
+    }
+
+    private static let objectTagActions = [
+        "s3:GetObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:PutObjectVersionAcl",
+        "s3:PutObjectVersionTagging", "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging",
+    ]
+
     private static let bucketPolicyActions: Set<String> = [
         "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
     ]
@@ -274,6 +301,12 @@ package final class Authorizer: Sendable {
     private static let policyMends: Set<String> = [
         "sns:DeleteTopic", "sns:SetTopicAttributes", "sqs:DeleteQueue", "sqs:SetQueueAttributes",
     ]
+}
+
+extension RequestContext {
+    fileprivate mutating func set(_ key: ConditionKey) {
+        self[key.name] = key.isMultiValued ? ContextValue(set: key.values) : ContextValue(key.values.first ?? "")
+    }
 }
 
 /// What an organization says of one of its accounts.

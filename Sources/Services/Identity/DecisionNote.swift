@@ -6,7 +6,7 @@
 //     "policyType"?, "policy"?, "statement"?: from 1, "sid"?,
 //     "inForce": { "identity": [name], "boundary"?: name, "session"?: [name], "resource"?: name,
 //                  "serviceControl"?: [[name]], "resourceControl"?: [[name]], "damaged"?: [name] },
-//     "context": { key in lower case: [value] } }
+//     "context": { key in lower case: [value] }, in no order }
 
 package import AWSWire
 package import Policies
@@ -112,12 +112,31 @@ package struct DecisionNote: Sendable {
             list(policies.damaged)
         }
         raw("},\"context\":{")
-        for (index, entry) in request.context.listing.enumerated() {
-            if index > 0 { raw(",") }
-            text(entry.key)
-            raw(":")
-            list(entry.values)
+        var isFirst = true
+        request.context.forEach { key, values in
+            if !isFirst { raw(",") }
+            isFirst = false
+            text(key)
+            raw(":[")
+            for (index, value) in values.enumerated() {
+                if index > 0 { raw(",") }
+                Self.append(value, to: &out)
+            }
+            raw("]")
         }
         raw("}}\n")
+    }
+
+    /// Appends a value; most are plain ASCII and need neither a text made of them nor an escape.
+    private static func append(_ value: [UInt8], to out: inout [UInt8]) {
+        let isPlain = value.allSatisfy {
+            (0x20..<0x7F).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+        }
+        guard isPlain else {
+            return WireValue.appendJSONString(String(decoding: value, as: UTF8.self), to: &out)
+        }
+        out.append(UInt8(ascii: "\""))
+        out.append(contentsOf: value)
+        out.append(UInt8(ascii: "\""))
     }
 }

@@ -105,6 +105,16 @@ package final class IdentityStore: Sendable {
         }
     }
 
+    /// The users and roles of all accounts, as the policies of resources name them.
+    package var principals: PrincipalDirectory {
+        PrincipalDirectory(
+            place: { arn in
+                guard let place = IAMService.entityPlace(arn) else { return .elsewhere }
+                let entity = self.account(place.account).entity(place.kind, named: place.name)
+                return entity?.arn == arn ? .entity(entity?.id ?? "") : .nobody
+            }, arn: { self.entity(id: $0)?.arn })
+    }
+
     /// The user that has an access key.
     package func user(ofAccessKey id: String) -> IdentityEntity? {
         state.withLock { state in

@@ -67,6 +67,11 @@ package struct KeyUse: Sendable {
         if let viaService {
             context["kms:ViaService"] = ContextValue(viaService)
             context["aws:ViaAWSService"] = "true"
+            // `s3.us-east-1.amazonaws.com` is the principal `s3.amazonaws.com`.
+            let service = viaService.prefix { $0 != "." } + ".amazonaws.com"
+            context["aws:CalledVia"] = ContextValue(set: [String(service)])
+            context["aws:CalledViaFirst"] = ContextValue(String(service))
+            context["aws:CalledViaLast"] = ContextValue(String(service))
         }
         if let sourceARN { context["aws:SourceArn"] = ContextValue(sourceARN) }
         if let sourceAccount { context["aws:SourceAccount"] = ContextValue(sourceAccount) }

@@ -3,6 +3,7 @@
 package import AWSWire
 internal import Keys
 package import Policies
+internal import Storage
 internal import Synchronization
 
 /// A bucket's policy document, checked by S3's rules.
@@ -28,6 +29,17 @@ struct BucketPolicy: Sendable {
             document = try PolicyDocument.parse(stored: Array(text.utf8), as: .resource(.s3), name: bucket)
         } catch {
             throw .objectFault("the stored policy of bucket `\(bucket)` cannot be read: \(error.detail)")
+        }
+    }
+
+    /// The text to keep, with users and roles by their ids.
+    ///
+    /// - Throws: `MalformedPolicy` (400) for a user or role that does not exist.
+    func stored(_ principals: PrincipalDirectory) throws(AWSError) -> String {
+        do throws(PolicyError) {
+            return String(decoding: try document.textToStore(principals), as: UTF8.self)
+        } catch {
+            throw AWSError(error.code, error.message, cause: "byte \(error.position): \(error.detail)")
         }
     }
 
@@ -94,6 +106,25 @@ extension ObjectService {
             policies[text] = compiled
         }
         return compiled
+    }
+
+    /// The tags of the object that is there, as condition keys (`s3:ExistingObjectTag/KEY`); none where there is no object.
+    ///
+    /// - Parameter conditions: the call's; `s3:VersionId` says which version is meant.
+    package func existingTags(
+        of object: ResourceReference, _ conditions: [ConditionKey]
+    ) async throws(AWSError) -> [ConditionKey] {
+        let prefix = "arn:aws:s3:::"
+        guard object.arn.hasPrefix(prefix) else { return [] }
+        let parts = object.arn.dropFirst(prefix.count).split(separator: "/", maxSplits: 1).map(String.init)
+        guard parts.count == 2 else { return [] }
+        let version = conditions.first { $0.name == "s3:VersionId" }?.values.first
+        let record = try await catalog.read { (snapshot) throws(AWSError) -> ObjectRecord? in
+            guard let version else { return try snapshot.currentObject(parts[0], parts[1]) }
+            guard version == "null" || VersionKeys.order(of: version) != nil else { return nil }
+            return try snapshot.object(parts[0], parts[1], version: version)?.record
+        }
+        return record?.tags.tags.map { ConditionKey("s3:ExistingObjectTag/\($0.key)", $0.value) } ?? []
     }
 
     /// Whether the bucket that a resource is, or lies in, is kept to its owner's account and to services: its policy is

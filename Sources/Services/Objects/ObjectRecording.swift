@@ -184,8 +184,9 @@ extension ObjectService {
         }
     }
 
-    /// S3's condition keys (Service Authorization Reference, "Amazon S3"): the listing's parameters, and every
-    /// `x-amz-` header that says something about the object.
+    /// S3's condition keys (Service Authorization Reference, "Amazon S3"): the listing's parameters, every `x-amz-` header
+    /// that says something about the object, and what the request's document says of tags, locks and the region. Tags of the
+    /// object that is there: `existingTags`.
     static func conditions(_ service: ObjectService, _ request: OperationRequest, _ call: Call) -> [ConditionKey] {
         var keys: [ConditionKey] = []
         for name in ["prefix", "delimiter", "max-keys"] {
@@ -206,7 +207,31 @@ extension ObjectService {
                 header.name != "x-amz-security-token", header.name != "x-amz-signature",
                 header.name != "x-amz-credential"
             else { continue }
-            keys.append(ConditionKey("s3:\(header.name)", header.value))
+            let isOfLock = header.name.hasPrefix("x-amz-object-lock-")
+            keys.append(ConditionKey("s3:\(isOfLock ? header.name.dropFirst(6) : header.name[...])", header.value))
+            if header.name == "x-amz-tagging", let tags = try? TagSet(header: header.value) { keys += asked(tags) }
+        }
+        if let version = request.http.queryValue("versionId") { keys.append(ConditionKey("s3:VersionId", version)) }
+        if let owner = request.parameters["Bucket"]?.asString.flatMap({ service.buckets[$0]?.ownerAccount }) {
+            keys.append(ConditionKey("s3:ResourceAccount", owner))
+        }
+        if request.parameters["Tagging"] != nil,
+            let tags = try? TagSet(document: request, limit: TagSet.Limits.bucketTags)
+        {
+            keys += asked(tags)
+        }
+        func text(_ root: String, _ member: String) -> String? {
+            request.parameters[root]?.asStructure?[member]?.asString
+        }
+        var lockEnd = keys.first { $0.name == "s3:object-lock-retain-until-date" }?.values.first
+        for (root, member, name) in documentKeys {
+            guard let value = text(root, member) else { continue }
+            keys.append(ConditionKey(name, value))
+            if member == "RetainUntilDate" { lockEnd = value }
+        }
+        if let end = lockEnd.flatMap({ Timestamp(iso8601: $0) }) {
+            let days = max(0, (end.seconds - call.time.seconds + 86_399) / 86_400)
+            keys.append(ConditionKey("s3:object-lock-remaining-retention-days", String(days)))
         }
         if call.caller.kind != .unknown {
             let isPresigned = request.http.hasQuery("X-Amz-Signature")
@@ -214,5 +239,18 @@ extension ObjectService {
             keys.append(ConditionKey("s3:signatureversion", "AWS4-HMAC-SHA256"))
         }
         return keys
+    }
+
+    /// Root and member of a document, and the key that its value has.
+    private static let documentKeys = [
+        ("CreateBucketConfiguration", "LocationConstraint", "s3:LocationConstraint"),
+        ("Retention", "Mode", "s3:object-lock-mode"),
+        ("Retention", "RetainUntilDate", "s3:object-lock-retain-until-date"),
+        ("LegalHold", "Status", "s3:object-lock-legal-hold"),
+    ]
+
+    private static func asked(_ tags: TagSet) -> [ConditionKey] {
+        tags.tags.map { ConditionKey("s3:RequestObjectTag/\($0.key)", $0.value) }
+            + [ConditionKey("s3:RequestObjectTagKeys", set: tags.tags.map(\.key))]
     }
 }

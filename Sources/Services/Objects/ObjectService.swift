@@ -62,6 +62,7 @@ package final class ObjectService: Sendable {
     let buckets: BucketTable
     let accountBlocks: AccountBlocks
     let controls: Controls
+    let principals: PrincipalDirectory
     let clock: Clock
     /// By their texts, so that a policy that was replaced is never found.
     let compiledPolicies = Mutex<[String: StoredPolicy]>([:])
@@ -83,24 +84,27 @@ package final class ObjectService: Sendable {
     ///   - storage: how the bytes of new objects are kept.
     ///   - destinations: whom buckets can notify, by the service in their ARNs (`sns`, `sqs`).
     ///   - controls: asked when a service acts in its own name.
+    ///   - principals: the users and roles that bucket policies name.
     /// - Throws: `ObjectFileError` when the folder cannot be used, `AWSError` when the catalog cannot be read.
     package static func open(
         catalog: Catalog, directory: String, keys: KeyService, baseHosts: [String], clock: @escaping Clock,
         randomBytes: @escaping @Sendable (Int) -> [UInt8], fault: @escaping FileFault,
         destinations: [String: any NotificationDestination] = [:], storage: ObjectStorage = ObjectStorage(),
-        controls: @escaping Controls = { _ in PoliciesInForce() }
+        controls: @escaping Controls = { _ in PoliciesInForce() }, principals: PrincipalDirectory = .none
     ) async throws -> ObjectService {
         let files = try ObjectFiles(
             directory: directory, keys: keys, storage: storage, randomBytes: randomBytes, fault: fault)
         return ObjectService(
             catalog: catalog, files: files, keys: keys, buckets: try await BucketTable.load(from: catalog),
-            accountBlocks: try await AccountBlocks.load(from: catalog), controls: controls, clock: clock,
+            accountBlocks: try await AccountBlocks.load(from: catalog), controls: controls, principals: principals,
+            clock: clock,
             randomBytes: randomBytes, baseHosts: baseHosts, destinations: destinations)
     }
 
     private init(
         catalog: Catalog, files: ObjectFiles, keys: KeyService, buckets: BucketTable, accountBlocks: AccountBlocks,
-        controls: @escaping Controls, clock: @escaping Clock, randomBytes: @escaping @Sendable (Int) -> [UInt8],
+        controls: @escaping Controls, principals: PrincipalDirectory, clock: @escaping Clock,
+        randomBytes: @escaping @Sendable (Int) -> [UInt8],
         baseHosts: [String],
         destinations: [String: any NotificationDestination]
     ) {
@@ -110,6 +114,7 @@ package final class ObjectService: Sendable {
         self.buckets = buckets
         self.accountBlocks = accountBlocks
         self.controls = controls
+        self.principals = principals
         self.clock = clock
         self.randomBytes = randomBytes
         self.baseHosts = baseHosts
@@ -170,7 +175,7 @@ package final class ObjectService: Sendable {
     }
 
     /// S3's canonical user id of an account: 64 hexadecimal digits, always the same for one account.
-    static func canonicalID(of account: String) -> String {
+    package static func canonicalID(of account: String) -> String {
         hexadecimal(sha256(Array("cairn canonical user of \(account)".utf8)))
     }
 

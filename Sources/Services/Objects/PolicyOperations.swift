@@ -35,14 +35,16 @@ extension ObjectService {
                 "\(caller)s3:PutBucketPolicy on resource: \"\(bucket.arn)\" because public policies are prevented by the "
                     + "BlockPublicPolicy setting in S3 Block Public Access.")
         }
-        try await change(bucket.name, policy: String(decoding: input.text, as: UTF8.self))
+        try await change(bucket.name, policy: try policy.stored(principals))
         return ObjectAnswer(status: 204)
     }
 
     func getBucketPolicy(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {
         let bucket = try bucket(input.place, call)
         guard let policy = bucket.policy else { throw .noSuchBucketPolicy(bucket.name) }
-        return ObjectAnswer(body: .bytes(Array(policy.utf8), contentType: "application/json"))
+        // What can no longer be read is shown as it is.
+        let shown = StoredPolicy(stored: policy, as: .resource(.s3), name: bucket.name).compiled?.textToShow(principals)
+        return ObjectAnswer(body: .bytes(shown ?? Array(policy.utf8), contentType: "application/json"))
     }
 
     func deleteBucketPolicy(_ input: BucketInput, _ call: Call) async throws(AWSError) -> ObjectAnswer {

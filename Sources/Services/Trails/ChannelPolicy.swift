@@ -3,7 +3,7 @@
 // The resource-based policy of a channel: who, besides those whom the policies of the channel's own account allow it, may call
 // PutAuditEvents on it (CloudTrail User Guide, "AWS CloudTrail resource-based policy examples"; botocore's model
 // cloudtrail/2013-11-01: PutResourcePolicy, GetResourcePolicy, DeleteResourcePolicy). It lies in the catalog as the document
-// `channel-policy` ACCOUNT REGION ID, the text byte for byte, and goes with its channel.
+// `channel-policy` ACCOUNT REGION ID, the text with users and roles by their ids, and goes with its channel.
 
 package import AWSWire
 package import Policies
@@ -16,18 +16,20 @@ extension TrailService {
     ) async throws(AWSError) -> ResourcePolicyOutput {
         let arn = try input.resource.channel()
         try await catalog.read { snapshot throws(AWSError) in try snapshot.checkPolicyHolder(arn, call) }
+        let stored: [UInt8]
         do throws(PolicyError) {
             let bytes = Array(input.text.utf8)
             try PolicySizeLimit.trailResource.check(
                 size: PolicySizeLimit.trailResource.size(of: bytes), kind: .resource(.cloudTrail))
             let document = try PolicyDocument.parse(bytes, as: .resource(.cloudTrail), name: arn.text)
             try ChannelPolicyRules.validate(document, channel: arn.text)
+            stored = try document.textToStore(principals)
         } catch {
             throw .invalidResourcePolicy(error)
         }
         try await catalog.write { transaction throws(AWSError) in
             try transaction.checkPolicyHolder(arn, call)
-            try transaction.put(TrailKeys.channelPolicy(arn), Array(input.text.utf8))
+            try transaction.put(TrailKeys.channelPolicy(arn), stored)
         }
         return ResourcePolicyOutput(arn: arn.text, policy: input.text)
     }
@@ -39,7 +41,11 @@ extension TrailService {
             return try snapshot.get(TrailKeys.channelPolicy(arn))?.value
         }
         guard let policy else { throw .resourcePolicyNotFound(arn.text) }
-        return ResourcePolicyOutput(arn: arn.text, policy: String(decoding: policy, as: UTF8.self))
+        // What can no longer be read is shown as it is.
+        let text = String(decoding: policy, as: UTF8.self)
+        let shown = StoredPolicy(stored: text, as: .resource(.cloudTrail), name: arn.text)
+            .compiled?.textToShow(principals)
+        return ResourcePolicyOutput(arn: arn.text, policy: shown.map { String(decoding: $0, as: UTF8.self) } ?? text)
     }
 
     func deleteResourcePolicy(_ input: ResourcePolicyInput, _ call: Call) async throws(AWSError) -> EmptyOutput {

@@ -3,7 +3,7 @@
 package import AWSWire
 package import EventHistory
 package import EventJournal
-internal import Policies
+package import Policies
 package import Storage
 internal import Synchronization
 
@@ -26,7 +26,9 @@ package final class TrailService: Sendable {
 
     /// What clients can call.
     package static let operations: [Operation<TrailService>] = [
-        Operation("CreateTrail", .write, on: trail("Name"), perform: TrailService.createTrail),
+        Operation(
+            "CreateTrail", .write, on: trail("Name"), conditions: tagKeys("TagsList"),
+            perform: TrailService.createTrail),
         Operation("UpdateTrail", .write, on: trail("Name"), perform: TrailService.updateTrail),
         Operation("DeleteTrail", .write, silent, on: trail("Name"), perform: TrailService.deleteTrail),
         Operation("GetTrail", .read, on: trail("Name"), perform: TrailService.getTrail),
@@ -38,10 +40,14 @@ package final class TrailService: Sendable {
         Operation("PutEventSelectors", .write, on: trail("TrailName"), perform: TrailService.putEventSelectors),
         Operation("GetEventSelectors", .read, on: trail("TrailName"), perform: TrailService.getEventSelectors),
         Operation("GetInsightSelectors", .read, on: trail("TrailName"), perform: TrailService.getInsightSelectors),
-        Operation("AddTags", .write, silent, on: tagged("ResourceId"), perform: TrailService.addTags),
-        Operation("RemoveTags", .write, silent, on: tagged("ResourceId"), perform: TrailService.removeTags),
+        Operation(
+            "AddTags", .write, silent, on: tagged("ResourceId"), conditions: tagKeys("TagsList"),
+            perform: TrailService.addTags),
+        Operation(
+            "RemoveTags", .write, silent, on: tagged("ResourceId"), conditions: tagKeys("TagsList"),
+            perform: TrailService.removeTags),
         Operation("ListTags", .read, perform: TrailService.listTags),
-        Operation("CreateChannel", .write, perform: TrailService.createChannel),
+        Operation("CreateChannel", .write, conditions: tagKeys("Tags"), perform: TrailService.createChannel),
         Operation("GetChannel", .read, on: channel("Channel"), perform: TrailService.getChannel),
         Operation("ListChannels", .read, perform: TrailService.listChannels),
         Operation("UpdateChannel", .write, on: channel("Channel"), perform: TrailService.updateChannel),
@@ -59,6 +65,22 @@ package final class TrailService: Sendable {
     private static let silent = OperationTraits(recordsAnswer: false)
 
     private static let between = OperationTraits(times: ["StartTime", "EndTime"])
+
+    /// The keys for the tags in a member: `aws:RequestTag/KEY` and `aws:TagKeys` (Service Authorization Reference, "AWS
+    /// CloudTrail").
+    private static func tagKeys(_ member: String) -> Operation<TrailService>.Conditions {
+        { _, request, _ in
+            var keys: [ConditionKey] = []
+            var names: [String] = []
+            for tag in request.parameters[member]?.asList?.compactMap(\.asStructure) ?? [] {
+                guard let name = tag["Key"]?.asString else { continue }
+                names.append(name)
+                if let value = tag["Value"]?.asString { keys.append(ConditionKey("aws:RequestTag/\(name)", value)) }
+            }
+            if !names.isEmpty { keys.append(ConditionKey("aws:TagKeys", set: names)) }
+            return keys
+        }
+    }
 
     /// The trail that a member names; IAM knows it by its ARN.
     private static func trail(_ member: String) -> Operation<TrailService>.Resources {
@@ -95,6 +117,7 @@ package final class TrailService: Sendable {
     let digests: DigestChore
     let clock: Clock
     let randomBytes: @Sendable (Int) -> [UInt8]
+    let principals: PrincipalDirectory
     /// What came through the channels since the start, by channel id.
     let channelStatuses = Mutex<[String: ChannelStatus]>([:])
     /// By their texts, which name their channels, so that a policy that was replaced is never found.
@@ -105,12 +128,14 @@ package final class TrailService: Sendable {
     ///   - topic: where notices of log files go.
     ///   - search: event history's search.
     ///   - randomBytes: for the ids that tell trails of one name apart.
+    ///   - principals: the users and roles that channel policies name.
     package init(
         catalog: Catalog, journal: Journal, bucket: TrailBucket, kms: TrailKMS, topic: TrailTopic,
         search: @escaping Search, signingKeys: SigningKeys, delivery: Delivery, digests: DigestChore,
         clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8]
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], principals: PrincipalDirectory = .none
     ) {
+        self.principals = principals
         self.catalog = catalog
         self.journal = journal
         self.bucket = bucket

@@ -140,7 +140,9 @@ struct Explain: AsyncParsableCommand {
             lines.append(
                 line(index == 0 ? "in force" : "", "\(member.name): \(shown.isEmpty ? "none" : shown)"))
         }
-        for (index, member) in (note["context"]?.asStructure ?? [:]).members.enumerated() {
+        for (index, member) in (note["context"]?.asStructure ?? [:]).members.sorted(by: { $0.name < $1.name })
+            .enumerated()
+        {
             lines.append(line(index == 0 ? "conditions" : "", "\(member.name) = \(names(member.value))"))
         }
         return lines.joined(separator: "\n")
