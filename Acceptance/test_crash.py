@@ -409,7 +409,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_crashes(make_server):
     assert len(calls) == sum(len(client.acknowledged) for client in clients), "a request id was given twice"
     print(f"{len(calls)} calls and {len(imported)} events of elsewhere acknowledged, {unanswered} not answered, "
           f"{survived} kills, {time.time() - begin:.0f} s; moments reached: {dict(moments.reached)}")
-    assert len(calls) > KILLS and sum(moments.reached.values()) > KILLS // 2
+    assert len(calls) > KILLS and sum(moments.reached.values()) > KILLS // 4
     if KILLS >= 50:
         wanted = MOMENTS if KILLS >= 250 else MAIN
         assert not moments.unreached(wanted), f"never reached: {moments.unreached(wanted)}"
