@@ -130,6 +130,41 @@ def test_policy_and_its_errors(server, kms, key):
     assert kms.list_key_policies(KeyId=key)["PolicyNames"] == ["default"]
 
 
+def test_a_policy_keeps_users_by_id_so_that_nobody_inherits_a_key(server, kms, key):
+    """As at AWS: a deleted user's name gives its successor nothing, and unknown users are refused."""
+    iam = server.client("iam")
+    policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    reader = f"arn:aws:iam::{server.account_id}:user/key-reader"
+    policy["Statement"].append(
+        {"Effect": "Allow", "Principal": {"AWS": reader}, "Action": "kms:DescribeKey", "Resource": "*"})
+    error = error_of(kms.put_key_policy, KeyId=key, Policy=json.dumps(policy))
+    assert code_of(error) == "MalformedPolicyDocumentException"
+    assert error.response["Error"]["Message"] == "Policy contains a statement with one or more invalid principals."
+    assert code_of(error_of(kms.create_key, Policy=json.dumps(policy))) == "MalformedPolicyDocumentException"
+
+    def describe_as_user():
+        made = iam.create_access_key(UserName="key-reader")["AccessKey"]
+        client = server.client("kms", aws_access_key_id=made["AccessKeyId"],
+                               aws_secret_access_key=made["SecretAccessKey"])
+        return lambda: client.describe_key(KeyId=key), made["AccessKeyId"]
+
+    user_id = iam.create_user(UserName="key-reader")["User"]["UserId"]
+    kms.put_key_policy(KeyId=key, Policy=json.dumps(policy))
+    assert json.loads(kms.get_key_policy(KeyId=key)["Policy"]) == policy
+    describe, access_key = describe_as_user()
+    assert describe()["KeyMetadata"]["Arn"] == key
+
+    iam.delete_access_key(UserName="key-reader", AccessKeyId=access_key)
+    iam.delete_user(UserName="key-reader")
+    iam.create_user(UserName="key-reader")
+    describe, access_key = describe_as_user()
+    assert code_of(error_of(describe)) == "AccessDeniedException"
+    shown = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+    assert shown["Statement"][-1]["Principal"]["AWS"] == user_id
+    iam.delete_access_key(UserName="key-reader", AccessKeyId=access_key)
+    iam.delete_user(UserName="key-reader")
+
+
 def test_grants(server, kms, key):
     role = f"arn:aws:iam::{server.account_id}:role/app"
     made = kms.create_grant(KeyId=key, GranteePrincipal=role, Operations=["Decrypt", "Encrypt"], Name="n",

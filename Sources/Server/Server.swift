@@ -145,7 +145,7 @@ private struct House: Sendable {
                 try await recorder.close(
                     CallRecord(event, id: identifiers.uuid(), requestID: identifiers.uuid()),
                     CallOutcome(error: event.error), nil)
-            })
+            }, principals: identities.principals)
         let queues = try await QueueService.open(
             catalog: catalog, secret: secret, clock: clock, sleep: Self.sleepUntilShutdown, randomBytes: random)
         let endpoints = try EndpointPosts(trustedAuthorities: configuration.trustedAuthorities)

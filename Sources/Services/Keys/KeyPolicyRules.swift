@@ -33,11 +33,11 @@ extension KeyService {
         let isOwner = call.caller.kind == .root && call.accountID == key.account
         if !(isUnreadable && isOwner) { try await allow("PutKeyPolicy", on: key, call, more: input.conditions) }
         try key.checkIsCustomers()
-        try checkPolicy(input.policy, for: call, bypassesLockoutCheck: input.bypassesLockoutCheck)
+        let policy = try checked(policy: input.policy, for: call, bypassesLockoutCheck: input.bypassesLockoutCheck)
         try await table.change { content throws(AWSError) in
             var key = try content.find(
                 input.key, account: call.accountID, region: call.region, allowsAlias: false)
-            key.policy = input.policy
+            key.policy = policy
             return ([.key(key)], ())
         }
         return EmptyOutput()
@@ -45,7 +45,7 @@ extension KeyService {
 
     @Sendable func getKeyPolicy(_ input: GetKeyPolicyInput, _ call: Call) async throws(AWSError) -> ListOutput {
         let key = try await target(input.key, "GetKeyPolicy", call)
-        return ListOutput(members: ["Policy": .string(key.policy), "PolicyName": .string(Self.policyName)])
+        return ListOutput(members: ["Policy": .string(shown(policyOf: key)), "PolicyName": .string(Self.policyName)])
     }
 
     @Sendable func listKeyPolicies(_ input: KeyPageInput, _ call: Call) async throws(AWSError) -> ListOutput {
@@ -54,18 +54,28 @@ extension KeyService {
             members: Page([Self.policyName], input.page) { $0 }.members("PolicyNames") { .string($0) })
     }
 
-    /// Checks a document's form, and that its author can still change it.
-    func checkPolicy(_ text: String, for call: Call, bypassesLockoutCheck: Bool) throws(AWSError) {
+    /// The text as its readers get it, with users and roles by their ARNs; a text that cannot be read as it stands.
+    private func shown(policyOf key: KeyRecord) -> String {
+        guard let document = keyPolicy(for: key.arn) else { return key.policy }
+        return String(decoding: document.textToShow(principals), as: UTF8.self)
+    }
+
+    /// Checks a document's form, that the users and roles in it exist, and that its author can still change it.
+    ///
+    /// - Returns: The text to keep, with users and roles by their ids, so that nobody inherits a key by taking a name.
+    func checked(policy text: String, for call: Call, bypassesLockoutCheck: Bool) throws(AWSError) -> String {
         let bytes = Array(text.utf8)
         let document: PolicyDocument
+        let stored: String
         do throws(PolicyError) {
             try PolicySizeLimit.key.check(
                 size: PolicySizeLimit.key.size(of: bytes), kind: .resource(.kms))
             document = try PolicyDocument.parse(bytes, as: .resource(.kms))
+            stored = String(decoding: try document.textToStore(principals), as: UTF8.self)
         } catch {
             throw AWSError(error.code, error.message)
         }
-        guard !bypassesLockoutCheck else { return }
+        guard !bypassesLockoutCheck else { return stored }
         guard let principal = Principal(call.caller) else { throw Self.lockout }
         let decision = PolicyEvaluation.decide(
             AuthorizationRequest(
@@ -74,6 +84,7 @@ extension KeyService {
             PoliciesInForce(identity: Self.everything, resource: document),
             rule: .key(grants: [], encryptionContext: [:]))
         guard decision.isAllowed else { throw Self.lockout }
+        return stored
     }
 
     private static let lockout = AWSError.malformedKeyPolicy(

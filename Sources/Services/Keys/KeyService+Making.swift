@@ -9,8 +9,9 @@ extension KeyService {
 
     @Sendable func createKey(_ input: CreateKeyInput, _ call: Call) async throws(AWSError) -> KeyMetadataOutput {
         guard input.tags.count <= Limits.tagsPerKey else { throw .keyLimit("Too many tags") }
-        let policy = input.policy ?? Self.defaultPolicy(account: call.accountID)
-        try checkPolicy(policy, for: call, bypassesLockoutCheck: input.bypassesLockoutCheck)
+        let policy = try checked(
+            policy: input.policy ?? Self.defaultPolicy(account: call.accountID), for: call,
+            bypassesLockoutCheck: input.bypassesLockoutCheck)
         let key = try await makeKey(
             account: call.accountID, region: call.region, description: input.description, policy: policy,
             tags: input.tags, manager: "CUSTOMER")

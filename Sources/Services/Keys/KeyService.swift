@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AWSWire
+package import Policies
 package import Storage
 
 /// KMS: keys that never leave, and what can be done with them.
@@ -163,15 +164,18 @@ package final class KeyService: Sendable {
     let randomBytes: @Sendable (Int) -> [UInt8]
     let record: Record
     let decide: KeyDecision
+    let principals: PrincipalDirectory
 
     /// Makes an event durable that no client's call stands behind.
     package typealias Record = @Sendable (KeyEvent) async throws(AWSError) -> Void
 
     private init(
         _ table: KeyTable, vault: any KeyVault, clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], decide: @escaping KeyDecision, record: @escaping Record
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], decide: @escaping KeyDecision, record: @escaping Record,
+        principals: PrincipalDirectory
     ) {
         self.table = table
+        self.principals = principals
         self.decide = decide
         self.vault = vault
         self.clock = clock
@@ -186,13 +190,15 @@ package final class KeyService: Sendable {
     ///   - randomBytes: a source fit for keys.
     ///   - decide: knows the callers' own policies.
     ///   - record: takes the events of other services' uses, of rotations and deletions.
+    ///   - principals: finds the users and roles that key policies name.
     package static func open(
         catalog: Catalog, vault: any KeyVault, clock: @escaping Clock,
-        randomBytes: @escaping @Sendable (Int) -> [UInt8], decide: @escaping KeyDecision, record: @escaping Record
+        randomBytes: @escaping @Sendable (Int) -> [UInt8], decide: @escaping KeyDecision, record: @escaping Record,
+        principals: PrincipalDirectory = .none
     ) async throws(AWSError) -> KeyService {
         KeyService(
             try await KeyTable.open(catalog), vault: vault, clock: clock, randomBytes: randomBytes, decide: decide,
-            record: record)
+            record: record, principals: principals)
     }
 
     /// The service with its operations bound to this object.
