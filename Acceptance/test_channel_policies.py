@@ -195,3 +195,24 @@ def test_a_new_user_of_an_old_name_inherits_nothing(server):
     new = user(server.client, server, "heir")
     refused(new, server, channel, "because no identity-based policy allows")
     assert cloudtrail.get_resource_policy(ResourceArn=channel)["ResourcePolicy"] == text.replace(arn, identifier)
+
+
+def test_identity_policies_ask_for_the_tags_of_a_channel(server):
+    cloudtrail = server.client("cloudtrail")
+    mine, theirs = make_channel(server, "tags-mine"), make_channel(server, "tags-theirs")
+    cloudtrail.add_tags(ResourceId=mine, TagsList=[{"Key": "team", "Value": "a"}])
+    cloudtrail.add_tags(ResourceId=theirs, TagsList=[{"Key": "team", "Value": "b"}])
+    iam = server.client("iam")
+    iam.create_user(UserName="tag-reader")
+    iam.put_user_policy(UserName="tag-reader", PolicyName="p", PolicyDocument=document({
+        "Effect": "Allow", "Action": [ACTION, "cloudtrail:GetChannel"], "Resource": "*",
+        "Condition": {"StringEquals": {"aws:ResourceTag/team": "a"}}}))
+    key = iam.create_access_key(UserName="tag-reader")["AccessKey"]
+    own = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    reader, sender = server.client("cloudtrail", **own), server.client("cloudtrail-data", **own)
+    assert reader.get_channel(Channel=mine)["ChannelArn"] == mine
+    assert code_of(error_of(reader.get_channel, Channel=theirs)) == "AccessDeniedException"
+    assert put(sender, server, mine, "tagged")["failed"] == []
+    refused(sender, server, theirs, "no identity-based policy allows")
+    cloudtrail.remove_tags(ResourceId=mine, TagsList=[{"Key": "team", "Value": "a"}])
+    refused(sender, server, mine, "no identity-based policy allows")

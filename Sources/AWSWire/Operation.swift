@@ -9,7 +9,7 @@ package import NIOCore
 /// operations in a table `static let operations: [Operation<Self>]`; `Service.init` binds them to the living service.
 package struct Operation<Owner: Sendable>: Sendable {
     package typealias Resources = @Sendable (Owner, OperationRequest, Call) -> [ResourceReference]
-    package typealias Conditions = @Sendable (Owner, OperationRequest, Call) -> [ConditionKey]
+    package typealias Conditions = @Sendable (Owner, OperationRequest, Call) async throws(AWSError) -> [ConditionKey]
     package typealias Perform = @Sendable (Owner, OperationRequest, Call) async throws(AWSError) -> OperationAnswer
     package typealias Recorded = @Sendable (OperationRequest) -> WireValue
 

@@ -105,7 +105,7 @@ package struct BoundOperation: Sendable {
     package let name: String
     package let traits: OperationTraits
     package let resources: @Sendable (OperationRequest, Call) -> [ResourceReference]
-    package let conditions: @Sendable (OperationRequest, Call) -> [ConditionKey]
+    package let conditions: @Sendable (OperationRequest, Call) async throws(AWSError) -> [ConditionKey]
     package let recorded: (@Sendable (OperationRequest) -> WireValue)?
     package let perform: @Sendable (OperationRequest, Call) async throws(AWSError) -> OperationAnswer
 
@@ -114,7 +114,9 @@ package struct BoundOperation: Sendable {
         traits = operation.traits
         recorded = operation.recorded
         resources = { request, call in operation.resources(owner, request, call) }
-        conditions = { request, call in operation.conditions(owner, request, call) }
+        conditions = { (request, call) async throws(AWSError) -> [ConditionKey] in
+            try await operation.conditions(owner, request, call)
+        }
         perform = { (request, call) async throws(AWSError) -> OperationAnswer in
             try await operation.perform(owner, request, call)
         }

@@ -115,7 +115,7 @@ package struct Gate: RequestResponder {
             if operation.traits.authorization == .policies,
                 let refusal = try await authorizer.refusal(
                     call, action: "\(service.name):\(operation.traits.iamAction ?? operation.name)",
-                    resources: resources, conditions: operation.conditions(operationRequest, call),
+                    resources: resources, conditions: try await operation.conditions(operationRequest, call),
                     family: SignatureFamily(service.wireProtocol))
             {
                 throw service.denial(refusal)

@@ -187,7 +187,7 @@ extension ObjectService {
     /// S3's condition keys (Service Authorization Reference, "Amazon S3"): the listing's parameters, every `x-amz-` header
     /// that says something about the object, and what the request's document says of tags, locks and the region. Tags of the
     /// object that is there: `existingTags`.
-    static func conditions(_ service: ObjectService, _ request: OperationRequest, _ call: Call) -> [ConditionKey] {
+    static let conditions: Operation<ObjectService>.Conditions = { service, request, call in
         var keys: [ConditionKey] = []
         for name in ["prefix", "delimiter", "max-keys"] {
             if let value = request.http.queryValue(name) { keys.append(ConditionKey("s3:\(name)", value)) }

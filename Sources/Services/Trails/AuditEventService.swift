@@ -37,8 +37,10 @@ package struct AuditEventService: Sendable {
                 let arn = reference.arn(in: call)
                 return [ResourceReference(type: "AWS::CloudTrail::Channel", arn: arn.text, accountID: arn.account)]
             },
-            conditions: { _, request, _ in
-                request.http.queryValue("externalId").map { [ConditionKey("cloudtrail:ExternalId", $0)] } ?? []
+            conditions: { (service, request, call) async throws(AWSError) -> [ConditionKey] in
+                let given = request.http.queryValue("externalId").map { [ConditionKey("cloudtrail:ExternalId", $0)] }
+                guard let reference = try? PutAuditEventsInput.channel(request) else { return given ?? [] }
+                return try await (given ?? []) + service.trails.tagKeys(of: reference.arn(in: call))
             },
             recorded: PutAuditEventsInput.recorded, perform: AuditEventService.putAuditEvents)
     ]

@@ -20,6 +20,27 @@ extension TrailService {
         }
     }
 
+    /// The tags of the channel that a member names, as policies see them (`aws:ResourceTag/KEY`; Service Authorization Reference,
+    /// "AWS CloudTrail": channels have that key, trails have none), after the keys that a request brings.
+    static func channelTags(
+        _ member: String, and brought: @escaping Operation<TrailService>.Conditions = { _, _, _ in [] }
+    ) -> Operation<TrailService>.Conditions {
+        { (service, request, call) async throws(AWSError) -> [ConditionKey] in
+            var keys = try await brought(service, request, call)
+            if let text = request.parameters[member]?.asString, let reference = try? ChannelReference(text) {
+                keys += try await service.tagKeys(of: reference.arn(in: call))
+            }
+            return keys
+        }
+    }
+
+    func tagKeys(of channel: ChannelARN) async throws(AWSError) -> [ConditionKey] {
+        let found = try await catalog.read { snapshot throws(AWSError) -> Channel? in
+            try snapshot.document(TrailKeys.channel(channel))
+        }
+        return found?.tags.map { ConditionKey("aws:ResourceTag/\($0.key)", $0.value ?? "") } ?? []
+    }
+
     func createChannel(_ input: CreateChannelInput, _ call: Call) async throws(AWSError) -> ChannelOutput {
         for location in input.destinations { try EventHistoryStore.check(location, call) }
         let channel = Channel(

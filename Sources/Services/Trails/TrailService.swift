@@ -41,21 +41,33 @@ package final class TrailService: Sendable {
         Operation("GetEventSelectors", .read, on: trail("TrailName"), perform: TrailService.getEventSelectors),
         Operation("GetInsightSelectors", .read, on: trail("TrailName"), perform: TrailService.getInsightSelectors),
         Operation(
-            "AddTags", .write, silent, on: tagged("ResourceId"), conditions: tagKeys("TagsList"),
+            "AddTags", .write, silent, on: tagged("ResourceId"),
+            conditions: channelTags("ResourceId", and: tagKeys("TagsList")),
             perform: TrailService.addTags),
         Operation(
-            "RemoveTags", .write, silent, on: tagged("ResourceId"), conditions: tagKeys("TagsList"),
+            "RemoveTags", .write, silent, on: tagged("ResourceId"),
+            conditions: channelTags("ResourceId", and: tagKeys("TagsList")),
             perform: TrailService.removeTags),
         Operation("ListTags", .read, perform: TrailService.listTags),
         Operation("CreateChannel", .write, conditions: tagKeys("Tags"), perform: TrailService.createChannel),
-        Operation("GetChannel", .read, on: channel("Channel"), perform: TrailService.getChannel),
-        Operation("ListChannels", .read, perform: TrailService.listChannels),
-        Operation("UpdateChannel", .write, on: channel("Channel"), perform: TrailService.updateChannel),
-        Operation("DeleteChannel", .write, silent, on: channel("Channel"), perform: TrailService.deleteChannel),
-        Operation("PutResourcePolicy", .write, on: channel("ResourceArn"), perform: TrailService.putResourcePolicy),
-        Operation("GetResourcePolicy", .read, on: channel("ResourceArn"), perform: TrailService.getResourcePolicy),
         Operation(
-            "DeleteResourcePolicy", .write, silent, on: channel("ResourceArn"),
+            "GetChannel", .read, on: channel("Channel"), conditions: channelTags("Channel"),
+            perform: TrailService.getChannel),
+        Operation("ListChannels", .read, perform: TrailService.listChannels),
+        Operation(
+            "UpdateChannel", .write, on: channel("Channel"), conditions: channelTags("Channel"),
+            perform: TrailService.updateChannel),
+        Operation(
+            "DeleteChannel", .write, silent, on: channel("Channel"), conditions: channelTags("Channel"),
+            perform: TrailService.deleteChannel),
+        Operation(
+            "PutResourcePolicy", .write, on: channel("ResourceArn"), conditions: channelTags("ResourceArn"),
+            perform: TrailService.putResourcePolicy),
+        Operation(
+            "GetResourcePolicy", .read, on: channel("ResourceArn"), conditions: channelTags("ResourceArn"),
+            perform: TrailService.getResourcePolicy),
+        Operation(
+            "DeleteResourcePolicy", .write, silent, on: channel("ResourceArn"), conditions: channelTags("ResourceArn"),
             perform: TrailService.deleteResourcePolicy),
         Operation("LookupEvents", .read, between, perform: TrailService.lookupEvents),
         Operation("ListPublicKeys", .read, between, perform: TrailService.listPublicKeys),
