@@ -62,6 +62,7 @@ let package = Package(
         .systemLibrary(name: "CZstd", path: "Sources/CLibraries/CZstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CLibraries/CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "CBlockCipher", path: "Sources/CLibraries/CBlockCipher"),
+        .target(name: "CCachedRead", path: "Sources/CLibraries/CCachedRead"),
         .target(name: "CCRC32C", path: "Sources/CLibraries/CCRC32C"),
         .target(name: "CDurableWrite", path: "Sources/CLibraries/CDurableWrite"),
         .target(name: "CMemory", path: "Sources/CLibraries/CMemory"),
@@ -90,7 +91,7 @@ let package = Package(
         service("Keys", ["CBlockCipher", "AWSWire", "Policies", "Storage", crypto]),
         service("Messaging", ["AWSWire", "Policies", "Storage", crypto, cryptoExtras, log]),
         // Level 3.
-        service("Objects", ["AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
+        service("Objects", ["CCachedRead", "AWSWire", "Keys", "Policies", "Storage", crypto, nioCore]),
         // Level 4.
         service(
             "Trails",

@@ -21,7 +21,19 @@ struct ObjectFlowTests {
         return stream
     }
 
-    @Test func `an object is read at most one piece ahead of its reader`() async throws {
+    /// In the only object file.
+    private func flipByte(at offset: Int, in room: ObjectRoom) throws {
+        let name = try #require(
+            FileManager.default.subpathsOfDirectory(atPath: room.folder + "/objects").first {
+                ($0 as NSString).lastPathComponent.count == 32
+            })
+        let place = URL(fileURLWithPath: room.folder + "/objects/" + name)
+        var bytes = try Data(contentsOf: place)
+        bytes[offset] ^= 1
+        try bytes.write(to: place)
+    }
+
+    @Test func `an object is read at most two pieces ahead of its reader`() async throws {
         let reads = Mutex(0)
         let room = try await ObjectRoom { step in
             if step == .readFile { reads.withLock { $0 += 1 } }
@@ -42,7 +54,7 @@ struct ObjectFlowTests {
         }
         #expect(got.withLock { $0.bytes } == Array(text.utf8))
         #expect(got.withLock { $0.pieces } == 6)
-        #expect(got.withLock { $0.ahead } <= 1)
+        #expect(got.withLock { $0.ahead } <= 2)
     }
 
     @Test func `a piece that is kept by its reader does not change under it`() async throws {
@@ -69,20 +81,70 @@ struct ObjectFlowTests {
         let text = body(3 * Self.pieceBytes)
         try await room.send("PUT", "/aaa")
         try await room.send("PUT", "/aaa/k", [:], text)
-        let name = try #require(
-            FileManager.default.subpathsOfDirectory(atPath: room.folder + "/objects").first {
-                ($0 as NSString).lastPathComponent.count == 32
-            })
-        let place = URL(fileURLWithPath: room.folder + "/objects/" + name)
-        var bytes = try Data(contentsOf: place)
-        bytes[2 * Self.pieceBytes + 70_000] ^= 1
-        try bytes.write(to: place)
+        try flipByte(at: 2 * Self.pieceBytes + 70_000, in: room)
         let answer = try await room.send("GET", "/aaa/k")
         let got = Mutex<[UInt8]>([])
         await #expect(throws: (any Error).self) {
             try await stream(answer).write { piece in got.withLock { $0.append(contentsOf: piece.readableBytesView) } }
         }
         #expect(got.withLock { $0 } == Array(text.utf8.prefix(2 * Self.pieceBytes)))
+    }
+
+    /// More readers than processors, all in the middle of the object at once: then pieces are read where they are sent.
+    private func readTogether(
+        _ room: ObjectRoom, readers: Int
+    ) async throws -> [(bytes: [UInt8], kept: [ByteBuffer], failed: Bool)] {
+        let begun = Count()
+        return try await withThrowingTaskGroup { group in
+            for _ in 0..<readers {
+                let stream = try stream(try await room.send("GET", "/aaa/k"))
+                group.addTask {
+                    let got = Mutex<(bytes: [UInt8], kept: [ByteBuffer])>(([], []))
+                    do {
+                        try await stream.write { piece in
+                            let isFirst = got.withLock { got in
+                                got.bytes.append(contentsOf: piece.readableBytesView)
+                                got.kept.append(piece)
+                                return got.kept.count == 1
+                            }
+                            guard isFirst else { return }
+                            begun.value.withLock { $0 += 1 }
+                            while begun.value.withLock({ $0 }) < readers { await Task.yield() }
+                        }
+                    } catch {
+                        return got.withLock { ($0.bytes, $0.kept, true) }
+                    }
+                    return got.withLock { ($0.bytes, $0.kept, false) }
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+
+    @Test func `many readers at once each get every byte, and what they keep does not change`() async throws {
+        let room = try await ObjectRoom()
+        defer { room.remove() }
+        let text = body(6 * Self.pieceBytes + 77)
+        try await room.send("PUT", "/aaa")
+        try await room.send("PUT", "/aaa/k", [:], text)
+        for reader in try await readTogether(room, readers: System.coreCount + 2) {
+            #expect(!reader.failed)
+            #expect(reader.bytes == Array(text.utf8))
+            #expect(reader.kept.flatMap { Array($0.readableBytesView) } == Array(text.utf8))
+        }
+    }
+
+    @Test func `damage ends the answers of many readers at once after the last whole piece`() async throws {
+        let room = try await ObjectRoom()
+        defer { room.remove() }
+        let text = body(3 * Self.pieceBytes)
+        try await room.send("PUT", "/aaa")
+        try await room.send("PUT", "/aaa/k", [:], text)
+        try flipByte(at: 2 * Self.pieceBytes + 70_000, in: room)
+        for reader in try await readTogether(room, readers: System.coreCount + 2) {
+            #expect(reader.failed)
+            #expect(reader.bytes == Array(text.utf8.prefix(2 * Self.pieceBytes)))
+        }
     }
 
     @Test(arguments: [1, 2, 3])
@@ -103,4 +165,8 @@ struct ObjectFlowTests {
         #expect(try room.fileCount() == 0)
         #expect(await room.refusal("GET", "/aaa/k") == "NoSuchKey 404")
     }
+}
+
+private final class Count: Sendable {
+    let value = Mutex(0)
 }

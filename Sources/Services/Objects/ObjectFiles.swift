@@ -63,7 +63,7 @@ package struct ObjectFileError: Error, Sendable, CustomStringConvertible {
 /// The folder of object files. All blocking work runs on queues of its own, never on the cooperative pool.
 final class ObjectFiles: Sendable {
     enum Limits {
-        /// Bytes read or written in one step, whole blocks; a transfer holds at most three such pieces in memory.
+        /// Bytes read or written in one step, whole blocks; a transfer holds at most four such pieces in memory.
         static let pieceBytes = 256 * 1024
         /// Queues for blocking work; each open file stays on one of them.
         static let queues = 8

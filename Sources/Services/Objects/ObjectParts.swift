@@ -108,7 +108,7 @@ extension CatalogTransaction {
 /// Reads the bytes of an object, whatever number of files they lie in. The one place through which object bytes come from
 /// `ObjectFiles`.
 final class ObjectReader: Sendable {
-    private let files: ObjectFiles
+    let files: ObjectFiles
     private let parts: [ObjectParts.Part]
     private let starts: [Int64]
     private let pinned: [String]
@@ -158,11 +158,20 @@ final class ObjectReader: Sendable {
 
     /// Begins to read what `read` would, while the caller does other things.
     ///
-    /// - Returns: nil where the piece does not lie on the disk in the file that is open: then `read` it.
-    func readAhead(_ range: Range<Int64>) -> PendingStep<ByteBuffer>? {
+    /// - Returns: the step and the bytes that it reads; nil where the piece does not lie on the disk in the file that is open:
+    ///   then `read` it.
+    func readAhead(_ range: Range<Int64>) -> (step: PendingStep<ByteBuffer>, count: Int)? {
         guard let (part, piece) = piece(of: range), let open = current.file, open.id == part.file, open.content == nil
         else { return nil }
-        return files.beginReading(open, at: piece.lowerBound, count: piece.count)
+        return (files.beginReading(open, at: piece.lowerBound, count: piece.count), piece.count)
+    }
+
+    /// Reads what `read` would, where that needs no waiting for the disk.
+    ///
+    /// - Returns: nil where it would: then `read` it.
+    func readCached(_ range: Range<Int64>) throws(ObjectFileError) -> ByteBuffer? {
+        guard let (part, piece) = piece(of: range), let open = current.file, open.id == part.file else { return nil }
+        return try files.readCached(open, at: piece.lowerBound, count: piece.count)
     }
 
     /// Gives back the memory of a piece that was used.
@@ -179,8 +188,12 @@ final class ObjectReader: Sendable {
     }
 }
 
-/// Writes a range of an object piece by piece, while the next piece is read.
+/// Writes a range of an object piece by piece. While there are processors to spare the next piece is read on another thread
+/// meanwhile; otherwise a piece that is in the page cache is read where it is sent, which costs no change of threads and
+/// finds it in the processor's own cache.
 struct ObjectFlow: Sendable {
+    /// Read once: it is several files in which the system tells it.
+    private static let processors = System.coreCount
     private let reader: ObjectReader
     private let range: Range<Int64>
     private let first: Handover<ByteBuffer>
@@ -204,22 +217,35 @@ struct ObjectFlow: Sendable {
         return AnswerStream(length: Int64(range.count)) { write in try await self.write(write) }
     }
 
-    /// Called once. At most three pieces are in memory: one that the network has, one that waits for it, one that is read.
+    /// Called once. At most four pieces are in memory: one that the network has, one that waits for it, two that are read.
     private func write(_ write: AnswerStream.Write) async throws {
         guard var piece = first.take(), firstBytes > 0 else { return }
-        var offset = range.lowerBound
+        let buffers = reader.files.buffers
+        buffers.beginFlow()
+        defer { buffers.endFlow() }
+        var ahead: [PendingStep<ByteBuffer>] = []
+        // What is neither at hand nor being read.
+        var rest = range.lowerBound + firstBytes..<range.upperBound
         while true {
-            offset += Int64(piece.readableBytes)
-            let rest = offset..<range.upperBound
-            let ahead = rest.isEmpty ? nil : reader.readAhead(rest)
+            if buffers.flows * 2 <= Self.processors {
+                while ahead.count < 2, let next = reader.readAhead(rest) {
+                    ahead.append(next.step)
+                    rest = rest.lowerBound + Int64(next.count)..<rest.upperBound
+                }
+            }
             try await write(piece)
             reader.retire(piece)
+            if !ahead.isEmpty {
+                piece = try await ahead.removeFirst().value()
+                continue
+            }
             guard !rest.isEmpty else { return }
-            if let ahead {
-                piece = try await ahead.value()
+            if let cached = try reader.readCached(rest) {
+                piece = cached
             } else {
                 piece = try await reader.read(rest)
             }
+            rest = rest.lowerBound + Int64(piece.readableBytes)..<rest.upperBound
         }
     }
 }

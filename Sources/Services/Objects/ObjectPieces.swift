@@ -5,6 +5,7 @@
 // A piece to be written is encrypted where it was gathered.
 
 internal import AWSWire
+internal import CCachedRead
 internal import Glibc
 internal import Keys
 internal import NIOCore
@@ -26,7 +27,20 @@ extension ObjectFiles {
         begin(file.lane) { () throws(ObjectFileError) in try self.piece(of: file, at: offset, count: count) }
     }
 
-    private func piece(of file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer {
+    /// Reads, as `read` does, what needs no waiting for the disk.
+    ///
+    /// - Returns: nil where the page cache does not have all of it, or the file system cannot tell.
+    func readCached(_ file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer? {
+        do throws(ObjectFileError) {
+            return try piece(of: file, at: offset, count: count, waiting: false)
+        } catch where [EAGAIN, EOPNOTSUPP, ENOSYS].contains(error.number) {
+            return nil
+        }
+    }
+
+    private func piece(
+        of file: ObjectFile, at offset: Int64, count: Int, waiting: Bool = true
+    ) throws(ObjectFileError) -> ByteBuffer {
         let path = path(file.id)
         try check(.readFile, path)
         guard count > 0 else { return ByteBuffer() }
@@ -46,7 +60,7 @@ extension ObjectFiles {
             let marksCount = Int(beyond - first) * file.markBytes
             return withUnsafeTemporaryAllocation(byteCount: marksCount, alignment: 16) { marks in
                 do throws(ObjectFileError) {
-                    try fill(blocks, marks, from: file, first: first)
+                    try fill(blocks, marks, from: file, first: first, waiting: waiting)
                     guard isProven(blocks, marks, of: file, first: first) else {
                         throw ObjectFileError(step: .readFile, path: path, number: ObjectFileError.damaged)
                     }
@@ -69,7 +83,7 @@ extension ObjectFiles {
     /// Reads blocks as they lie in the file, their marks beside them.
     private func fill(
         _ blocks: UnsafeMutableRawBufferPointer, _ marks: UnsafeMutableRawBufferPointer, from file: ObjectFile,
-        first: Int64
+        first: Int64, waiting: Bool
     ) throws(ObjectFileError) {
         let vectors = interleaved(blocks, marks, markBytes: file.markBytes)
         var position = first * (ObjectBlocks.blockBytes + Int64(file.markBytes))
@@ -85,7 +99,9 @@ extension ObjectFiles {
             return
         }
         try transfer(vectors, at: position, step: .readFile, path: path(file.id)) { vectors, count, position in
-            preadv(file.descriptor, vectors, count, position)
+            waiting
+                ? preadv(file.descriptor, vectors, count, position)
+                : ccachedread(file.descriptor, vectors, count, Int64(position))
         }
     }
 
@@ -322,26 +338,56 @@ private func transfer(
 
 /// Memory of pieces that are done with, for those to come: fresh memory costs a page fault for each 4 KiB of it.
 final class PieceBuffers: Sendable {
-    private let kept = Mutex<[ByteBuffer]>([])
-    /// The most that is kept while nothing is transferred.
-    private static let countMax = 16
+    private struct State {
+        var kept: [ByteBuffer] = []
+        var flows = 0
+
+        /// Memory that was used a moment ago lies in the cache of the processor that sent it, from where another one gets it
+        /// more slowly than from the cache of all: so many are in turn before one is used again.
+        static let countMin = 16
+        /// More for each object on its way.
+        var countMax: Int { Self.countMin + 3 * flows }
+    }
+
+    private let state = Mutex(State())
 
     /// An empty buffer.
     func take(_ capacity: Int) -> ByteBuffer {
         guard capacity > ObjectCipher.blockBytes else { return ByteBufferAllocator().buffer(capacity: capacity) }
-        guard var buffer = kept.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else {
-            return ByteBufferAllocator().buffer(capacity: max(capacity, ObjectFiles.Limits.pieceBytes))
+        // The network may still have the bytes of some. Those given back first are free first.
+        let free: ByteBuffer? = state.withLock { state in
+            guard state.kept.count >= State.countMin,
+                let index = state.kept.indices.first(where: {
+                    state.kept[$0].modifyIfUniquelyOwned { _ in true } ?? false
+                })
+            else { return nil }
+            var buffer = state.kept.remove(at: index)
+            buffer.clear(minimumCapacity: capacity)
+            return buffer
         }
-        // Where the network still has the old bytes, this is new memory.
-        buffer.clear(minimumCapacity: capacity)
-        return buffer
+        return free ?? ByteBufferAllocator().buffer(capacity: max(capacity, ObjectFiles.Limits.pieceBytes))
     }
 
     /// Takes a buffer back that its user does not need any more.
     func give(_ buffer: ByteBuffer) {
         guard buffer.capacity >= ObjectFiles.Limits.pieceBytes else { return }
-        kept.withLock { kept in
-            if kept.count < Self.countMax { kept.append(buffer) }
+        state.withLock { state in
+            if state.kept.count < state.countMax { state.kept.append(buffer) }
+        }
+    }
+
+    /// An object begins to be sent.
+    func beginFlow() { state.withLock { $0.flows += 1 } }
+
+    /// How many objects are being sent.
+    var flows: Int { state.withLock { $0.flows } }
+
+    /// An object was sent, or will not be.
+    func endFlow() {
+        state.withLock { state in
+            state.flows -= 1
+            let surplus = state.kept.count - state.countMax
+            if surplus > 0 { state.kept.removeFirst(surplus) }
         }
     }
 }
