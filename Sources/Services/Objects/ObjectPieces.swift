@@ -33,7 +33,8 @@ extension ObjectFiles {
     func readCached(_ file: ObjectFile, at offset: Int64, count: Int) throws(ObjectFileError) -> ByteBuffer? {
         do throws(ObjectFileError) {
             return try piece(of: file, at: offset, count: count, waiting: false)
-        } catch where [EAGAIN, EOPNOTSUPP, ENOSYS].contains(error.number) {
+        } catch {
+            guard [EAGAIN, EOPNOTSUPP, ENOSYS].contains(error.number) else { throw error }
             return nil
         }
     }
