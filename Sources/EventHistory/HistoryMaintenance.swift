@@ -23,7 +23,7 @@ struct HistoryMaintenance {
     let now: Int64
     let cache: HistoryCache
 
-    /// A window of segments is merged only if it is so many times larger than its largest, so that each event is written
+    /// A window of segments, with what was dropped between them, is merged only if it is so many times larger than its largest, so that each event is written
     /// again only a few times.
     private static let growthMin = 4
     /// A segment is written anew once this part of its events has expired.
@@ -42,7 +42,6 @@ struct HistoryMaintenance {
             var bytes: UInt64 = 0
             var largest = 0
             while end < segments.count, end - start < limits.mergeSegmentsMin * 4,
-                end == start || segments[end - 1].next == segments[end].first,
                 events + segments[end].events <= limits.mergedEventsMax,
                 bytes + segments[end].bytes <= limits.mergedBytesMax,
                 segments[end].next - segments[start].first < 1 << 32

@@ -90,6 +90,40 @@ struct HistoryMergeTests {
         #expect(seen == whole)
     }
 
+    @Test func `segments are merged over the gaps that dropped ones left`() async throws {
+        let (kept, dropped) = (Self.owner, "444455556666")
+        var limits = HistoryLimits.small
+        limits.mergeSegmentsMin = 1000
+        let bench = try Bench(limits: limits)
+        var random = SeededRandom(seed: 8)
+        var wanted: [UInt64] = []
+        for part in 0..<11 {
+            let events = try await bench.append(
+                part * 20..<part * 20 + 20, owner: part % 2 == 0 ? kept : dropped, &random)
+            if part % 2 == 0 { wanted += events.map(\.number) }
+            try await bench.history.seal()
+        }
+        bench.limits.retention = try HistoryRetention(text: "\(dropped)=1")
+        bench.now = 20_000_000_000_000
+        try await bench.reopen()
+        try await bench.history.maintain()
+        #expect(bench.history.status.segments == 6)
+        let before = try await answers(bench)
+        bench.limits.mergeSegmentsMin = 4
+        try await bench.reopen()
+        try await bench.history.maintain()
+        #expect(bench.history.status.segments == 1)
+        #expect(try bench.folder.segments().count == 1)
+        for _ in 0..<2 {
+            #expect(try await answers(bench) == before)
+            let found = try await bench.all(HistoryQuery(ownerAccount: kept, limit: 50)).map(\.number)
+            #expect(found.sorted() == wanted)
+            try await bench.reopen()
+            try await bench.history.verify()
+        }
+        #expect(bench.history.status.sealedThrough == 220)
+    }
+
     @Test func `merges go on by themselves as segments are sealed, and each level is larger`() async throws {
         let bench = try Bench()
         var random = SeededRandom(seed: 5)
