@@ -25,12 +25,13 @@ let package = Package(
         .target(name: "Policies", swiftSettings: strict),
         .target(name: "CCRC32C"),
         .target(name: "CDurableWrite"),
+        .target(name: "CMemory"),
         .target(name: "EventJournal", dependencies: ["CCRC32C", "CDurableWrite"], swiftSettings: strict),
         .systemLibrary(name: "CZstd"),
         .systemLibrary(name: "CZlib"),
         .systemLibrary(name: "CDeflate"),
         .target(
-            name: "EventHistory", dependencies: ["EventRecord", "EventJournal", "CZstd"], swiftSettings: strict),
+            name: "EventHistory", dependencies: ["EventRecord", "EventJournal", "CMemory", "CZstd"], swiftSettings: strict),
         // Stand-ins.
         .target(name: "Crypto", swiftSettings: strict),
         .target(name: "NIOCore", swiftSettings: strict),
