@@ -179,6 +179,66 @@ def test_grants(server, kms, key):
     assert kms.list_grants(KeyId=key)["Grants"] == []
 
 
+def test_a_grantee_gives_no_more_than_it_was_given(server, kms, key):
+    """A grant with CreateGrant allows grants of its own operations, under constraints as strict or stricter."""
+    iam = server.client("iam")
+    user = iam.create_user(UserName="grantee")["User"]["Arn"]
+    made = iam.create_access_key(UserName="grantee")["AccessKey"]
+    client = server.client("kms", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"])
+    grant = dict(KeyId=key, GranteePrincipal=user)
+    try:
+        kms.create_grant(**grant, Operations=["Encrypt", "CreateGrant"])
+        blob = client.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+        assert code_of(error_of(client.decrypt, CiphertextBlob=blob)) == "AccessDeniedException"
+        for operations in (["Decrypt"], ["Encrypt", "Decrypt"], ["ReEncryptFrom"]):
+            assert code_of(error_of(client.create_grant, **grant, Operations=operations)) == "AccessDeniedException"
+        assert code_of(error_of(client.decrypt, CiphertextBlob=blob)) == "AccessDeniedException"
+        client.create_grant(**grant, Operations=["Encrypt"])
+        client.create_grant(**grant, Operations=["Encrypt"], Constraints={"EncryptionContextSubset": {"a": "1"}})
+
+        subset = {"EncryptionContextSubset": {"d": "hr"}}
+        kms.create_grant(**grant, Operations=["Decrypt", "CreateGrant"], Constraints=subset)
+        for loose in ({}, {"Constraints": {"EncryptionContextSubset": {"e": "1"}}},
+                      {"Constraints": {"EncryptionContextEquals": {"d": "it"}}}):
+            error = error_of(client.create_grant, **grant, Operations=["Decrypt"], **loose)
+            assert code_of(error) == "AccessDeniedException"
+        for strict in (subset, {"EncryptionContextSubset": {"d": "hr", "e": "1"}},
+                       {"EncryptionContextEquals": {"d": "hr"}}):
+            client.create_grant(**grant, Operations=["Decrypt"], Constraints=strict)
+
+        kms.create_grant(**grant, Operations=["GenerateDataKey", "CreateGrant"],
+                         Constraints={"EncryptionContextEquals": {"d": "hr"}})
+        for loose in ({"EncryptionContextSubset": {"d": "hr"}}, {"EncryptionContextEquals": {"d": "hr", "e": "1"}}):
+            error = error_of(client.create_grant, **grant, Operations=["GenerateDataKey"], Constraints=loose)
+            assert code_of(error) == "AccessDeniedException"
+        client.create_grant(**grant, Operations=["GenerateDataKey"],
+                            Constraints={"EncryptionContextEquals": {"d": "hr"}})
+    finally:
+        for item in kms.list_grants(KeyId=key)["Grants"]:
+            kms.revoke_grant(KeyId=key, GrantId=item["GrantId"])
+        iam.delete_access_key(UserName="grantee", AccessKeyId=made["AccessKeyId"])
+        iam.delete_user(UserName="grantee")
+
+
+def test_the_case_of_a_context_key_does_not_count_in_a_grant(server, kms, key):
+    iam = server.client("iam")
+    user = iam.create_user(UserName="case-grantee")["User"]["Arn"]
+    made = iam.create_access_key(UserName="case-grantee")["AccessKey"]
+    client = server.client("kms", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"])
+    try:
+        for kind in ("EncryptionContextSubset", "EncryptionContextEquals"):
+            grant = kms.create_grant(KeyId=key, GranteePrincipal=user, Operations=["Encrypt"],
+                                     Constraints={kind: {"Team": "hr"}})
+            client.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"tEAM": "hr"})
+            for other in ({"Team": "HR"}, {"Teams": "hr"}, {}):
+                error = error_of(client.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=other)
+                assert code_of(error) == "AccessDeniedException"
+            kms.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
+    finally:
+        iam.delete_access_key(UserName="case-grantee", AccessKeyId=made["AccessKeyId"])
+        iam.delete_user(UserName="case-grantee")
+
+
 def test_events_show_context_and_no_secret(server, kms, key):
     made = kms.generate_data_key(KeyId=key, KeySpec="AES_256", EncryptionContext={"Purpose": "test"})
     event = server.event_of(made, EventName="GenerateDataKey")

@@ -3,9 +3,11 @@
 
 import base64
 import datetime
+import email.utils
 import hashlib
 import itertools
 import os
+import re
 import zlib
 
 import pytest
@@ -119,9 +121,14 @@ def test_bucket_settings_come_back(server, s3, bucket):
     assert s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"] == [
         {"ObjectOwnership": "BucketOwnerEnforced"}]
     refused("AccessControlListNotSupported", 400, s3.put_bucket_acl, Bucket=bucket, ACL="log-delivery-write")
-    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    refused("AccessControlListNotSupported", 400, s3.put_bucket_acl, Bucket=bucket, ACL="private")
+    refused("AccessControlListNotSupported", 400, s3.put_object, Bucket=bucket, Key="k", ACL="private")
+    s3.put_object(Bucket=bucket, Key="k", ACL="bucket-owner-full-control")
+    refused("AccessControlListNotSupported", 400, s3.put_object_acl, Bucket=bucket, Key="k", ACL="private")
     s3.put_bucket_ownership_controls(
         Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]})
+    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    s3.put_object(Bucket=bucket, Key="k", ACL="private")
     s3.put_bucket_acl(Bucket=bucket, ACL="log-delivery-write")
     permissions = [grant["Permission"] for grant in s3.get_bucket_acl(Bucket=bucket)["Grants"]]
     assert permissions == ["FULL_CONTROL", "WRITE", "READ_ACP"]
@@ -378,3 +385,94 @@ def test_lifecycle_rules_come_back_and_are_recorded(server, s3, bucket):
     gone = s3.delete_bucket_lifecycle(Bucket=bucket)
     assert server.event_of(gone)["eventName"] == "DeleteBucketLifecycle"
     refused("NoSuchLifecycleConfiguration", 404, s3.get_bucket_lifecycle_configuration, Bucket=bucket)
+
+
+def test_a_composite_upload_ends_only_with_the_checksum_of_each_part(s3, bucket):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA1")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"x", ChecksumAlgorithm="SHA1")
+    listed = {"PartNumber": 1, "ETag": part["ETag"]}
+    error = refused("InvalidRequest", 400, s3.complete_multipart_upload, Bucket=bucket, Key="k", UploadId=upload,
+                    MultipartUpload={"Parts": [listed]})
+    assert "created using a sha1 checksum" in str(error) and "missing for part 1 " in str(error)
+    s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload,
+                                 MultipartUpload={"Parts": [dict(listed, ChecksumSHA1=part["ChecksumSHA1"])]})
+
+
+def days(storage_class, count):
+    return {"Days": count, "StorageClass": storage_class}
+
+
+def noncurrent(storage_class, count):
+    return {"NoncurrentDays": count, "StorageClass": storage_class}
+
+
+@pytest.mark.parametrize("code, rule", [
+    ("InvalidArgument", {"Transitions": [days("GLACIER", 30), days("STANDARD_IA", 90)]}),
+    ("InvalidArgument", {"Transitions": [days("DEEP_ARCHIVE", 30), days("GLACIER", 90)]}),
+    ("InvalidArgument", {"Transitions": [days("STANDARD_IA", 30), days("GLACIER", 40)]}),
+    ("InvalidArgument", {"Transitions": [days("STANDARD_IA", 29)]}),
+    ("InvalidArgument", {"Transitions": [days("GLACIER", 30), days("DEEP_ARCHIVE", 30)]}),
+    ("InvalidArgument", {"Transitions": [days("GLACIER", 30)], "Expiration": {"Days": 30}}),
+    ("InvalidRequest", {"Transitions": [days("GLACIER", 30), days("GLACIER", 40)]}),
+    ("InvalidRequest", {"Transitions": [
+        days("GLACIER", 30), {"Date": "2030-01-01T00:00:00Z", "StorageClass": "DEEP_ARCHIVE"}]}),
+    ("InvalidRequest", {"Transitions": [days("GLACIER", 30)], "Expiration": {"Date": "2030-01-01T00:00:00Z"}}),
+    ("InvalidArgument", {"Transitions": [{"Date": "2030-01-02T00:00:00Z", "StorageClass": "GLACIER"}],
+                         "Expiration": {"Date": "2030-01-01T00:00:00Z"}}),
+    ("InvalidArgument", {"NoncurrentVersionTransitions": [noncurrent("STANDARD_IA", 5)]}),
+    ("InvalidArgument", {"NoncurrentVersionTransitions": [noncurrent("GLACIER", 50)],
+                         "NoncurrentVersionExpiration": {"NoncurrentDays": 10}}),
+    ("InvalidArgument", {"NoncurrentVersionExpiration": {"NoncurrentDays": 10, "NewerNoncurrentVersions": 0}}),
+    ("InvalidRequest", {"Expiration": {"Days": 1}, "Filter": {
+        "And": {"ObjectSizeGreaterThan": 100, "ObjectSizeLessThan": 50}}}),
+    ("InvalidRequest", {"Expiration": {"Days": 1}, "Filter": {"ObjectSizeGreaterThan": -1}}),
+    ("InvalidRequest", {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                        "Filter": {"ObjectSizeGreaterThan": 10}}),
+    ("InvalidRequest", {"Expiration": {"Days": 1}, "Filter": {
+        "And": {"Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}}}),
+    ("MalformedXML", {"Expiration": {"Days": 1}, "Filter": {"And": {"Prefix": "a"}}}),
+])
+def test_a_lifecycle_rule_that_contradicts_itself_is_refused(s3, bucket, code, rule):
+    rule = {"ID": "r", "Status": "Enabled", "Filter": {}, **rule}
+    refused(code, 400, s3.put_bucket_lifecycle_configuration, Bucket=bucket,
+            LifecycleConfiguration={"Rules": [rule]})
+    refused("NoSuchLifecycleConfiguration", 404, s3.get_bucket_lifecycle_configuration, Bucket=bucket)
+
+
+def test_a_lifecycle_rule_with_every_step_in_order_is_taken(s3, bucket):
+    rule = {"ID": "r", "Status": "Enabled", "Filter": {"And": {"Prefix": "a", "ObjectSizeGreaterThan": 1}},
+            "Transitions": [days("STANDARD_IA", 30), days("GLACIER", 60), days("DEEP_ARCHIVE", 61)],
+            "Expiration": {"Days": 62},
+            "NoncurrentVersionTransitions": [noncurrent("GLACIER", 5)],
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 6, "NewerNoncurrentVersions": 2}}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == [rule]
+
+
+def test_clients_are_told_when_an_object_will_expire(s3, bucket):
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [
+        {"ID": "late", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 9}},
+        {"ID": "first one", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 3}}]})
+    put = s3.put_object(Bucket=bucket, Key="logs/a", Body=b"x")
+    head = s3.head_object(Bucket=bucket, Key="logs/a")
+    assert head["Expiration"] == put["Expiration"]
+    found = re.fullmatch(r'expiry-date="(\w{3}, \d\d \w{3} \d{4} 00:00:00 GMT)", rule-id="first%20one"', put["Expiration"])
+    end = email.utils.parsedate_to_datetime(found[1])
+    assert datetime.timedelta(days=3) <= end - head["LastModified"] < datetime.timedelta(days=4)
+    assert 'rule-id="late"' in s3.put_object(Bucket=bucket, Key="b", Body=b"x")["Expiration"]
+    copied = s3.copy_object(Bucket=bucket, Key="logs/c", CopySource=f"{bucket}/b")
+    assert 'rule-id="first%20one"' in copied["Expiration"]
+
+
+def test_listings_show_restored_copies_when_asked(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="cold", Body=b"x", StorageClass="GLACIER")
+    s3.put_object(Bucket=bucket, Key="warm", Body=b"x")
+    s3.restore_object(Bucket=bucket, Key="cold", RestoreRequest={"Days": 2})
+    assert all("RestoreStatus" not in item for item in s3.list_objects_v2(Bucket=bucket)["Contents"])
+    for found in (s3.list_objects_v2(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])["Contents"],
+                  s3.list_objects(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])["Contents"],
+                  s3.list_object_versions(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])["Versions"]):
+        cold, warm = found
+        assert cold["RestoreStatus"]["IsRestoreInProgress"] is False
+        assert cold["RestoreStatus"]["RestoreExpiryDate"] > datetime.datetime.now(datetime.timezone.utc)
+        assert "RestoreStatus" not in warm

@@ -43,9 +43,20 @@ package struct KeyGrant: Sendable, Hashable {
     func allows(_ action: String, by principal: Principal, encryptionContext: [String: String]) -> Bool {
         guard grantee == principal.arn || grantee == principal.entityARN else { return false }
         guard operations.contains(where: { "kms:\($0)".lowercased() == action.lowercased() }) else { return false }
-        if let contextEquals, contextEquals != encryptionContext { return false }
-        if let contextSubset, !contextSubset.allSatisfy({ encryptionContext[$0.key] == $0.value }) { return false }
-        return true
+        if let contextEquals {
+            guard contextEquals.count == encryptionContext.count, Self.holds(encryptionContext, contextEquals) else {
+                return false
+            }
+        }
+        return contextSubset.map { Self.holds(encryptionContext, $0) } ?? true
+    }
+
+    /// Whether an encryption context has all of these pairs: in grants the case of a key does not count, that of a value does.
+    package static func holds(_ context: [String: String], _ pairs: [String: String]) -> Bool {
+        pairs.allSatisfy { pair in
+            let name = pair.key.lowercased()
+            return context.contains { $0.value == pair.value && $0.key.lowercased() == name }
+        }
     }
 }
 

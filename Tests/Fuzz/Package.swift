@@ -31,7 +31,8 @@ let package = Package(
         .systemLibrary(name: "CZlib"),
         .systemLibrary(name: "CDeflate"),
         .target(
-            name: "EventHistory", dependencies: ["EventRecord", "EventJournal", "CMemory", "CZstd"], swiftSettings: strict),
+            name: "EventHistory", dependencies: ["EventRecord", "EventJournal", "CMemory", "CZstd"],
+            swiftSettings: strict),
         // Stand-ins.
         .target(name: "Crypto", swiftSettings: strict),
         .target(name: "NIOCore", swiftSettings: strict),

@@ -86,7 +86,11 @@ struct MultipartTests {
         defer { room.remove() }
         let id = try await begin(room, ["x-amz-checksum-algorithm": "SHA256"])
         let etag = try await upload(room, id, 1, "hello")
-        let done = try await room.send("POST", "/aaa/k?uploadId=\(id)", [:], list([(1, etag)]))
+        let target = "/aaa/k?uploadId=\(id)"
+        #expect(await room.refusal("POST", target, [:], list([(1, etag)])) == "InvalidRequest 400")
+        let checksum = "<ChecksumSHA256>LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=</ChecksumSHA256></Part>"
+        let listed = list([(1, etag)]).replacingOccurrences(of: "</Part>", with: checksum)
+        let done = try await room.send("POST", target, [:], listed)
         // SHA-256 of the SHA-256 of `hello`, computed with Python's hashlib.
         #expect(done.document.text("ChecksumSHA256") == "lZXJ35AHUUjrBoYDZd8zWEt1v/eCpRDGzUiDpBmDPVA=-1")
         #expect(done.document.text("ChecksumType") == "COMPOSITE")

@@ -344,7 +344,9 @@ struct ObjectOperationsTests {
         ("x-amz-storage-class", "SNOW", "NotImplemented 501"),
         ("x-amz-storage-class", "WRONG", "InvalidStorageClass 400"),
         ("x-amz-write-offset-bytes", "5", "NotImplemented 501"),
-        ("x-amz-acl", "public-read", "AccessControlListNotSupported 400"), ("x-amz-acl", "private", "none"),
+        ("x-amz-acl", "public-read", "AccessControlListNotSupported 400"),
+        ("x-amz-acl", "private", "AccessControlListNotSupported 400"),
+        ("x-amz-acl", "bucket-owner-full-control", "none"),
         ("x-amz-acl", "wrong", "InvalidArgument 400"),
         ("x-amz-grant-full-control", "id=1", "AccessControlListNotSupported 400"),
     ])

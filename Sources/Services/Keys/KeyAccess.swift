@@ -100,11 +100,12 @@ extension KeyService {
     }
 
     private func facts(
-        _ key: KeyRecord, action: String, _ use: KeyUse, _ encryption: EncryptionContext, _ more: RequestContext = [:]
+        _ key: KeyRecord, action: String, _ use: KeyUse, _ encryption: EncryptionContext, _ more: RequestContext = [:],
+        child: CreateGrantInput? = nil
     ) -> KeyFacts {
         let (policy, grants, aliases) = table.read { content in
             (
-                content.policies[key.id], Self.grants(content.grants[key.id] ?? [:], action: action),
+                content.policies[key.id], Self.grants(content.grants[key.id] ?? [:], action: action, child: child),
                 content.aliases.values.filter { $0.target == key.id }.map(\.name)
             )
         }
@@ -125,10 +126,13 @@ extension KeyService {
             context: context)
     }
 
-    private static func grants(_ records: [String: GrantRecord], action: String) -> [KeyGrant] {
-        // DescribeKey has no encryption context, so constraints on it do not count there.
-        let isConstrained = action != "DescribeKey"
-        return records.values.map { grant in
+    private static func grants(
+        _ records: [String: GrantRecord], action: String, child: CreateGrantInput? = nil
+    ) -> [KeyGrant] {
+        // DescribeKey has no encryption context, so constraints on it do not count there; those on CreateGrant limit the new
+        // grant.
+        let isConstrained = action != "DescribeKey" && child == nil
+        return records.values.filter { grant in child.map(grant.mayHave) ?? true }.map { grant in
             KeyGrant(
                 grantee: grant.grantee, operations: Self.grantOperations(grant),
                 contextEquals: isConstrained ? grant.contextEquals : nil,
@@ -146,9 +150,9 @@ extension KeyService {
     /// - Throws: `AccessDeniedException` in AWS's words.
     func allow(
         _ action: String, on key: KeyRecord, _ use: KeyUse, encryption: EncryptionContext = EncryptionContext(),
-        more: RequestContext = [:]
+        more: RequestContext = [:], child: CreateGrantInput? = nil
     ) async throws(AWSError) {
-        let facts = facts(key, action: action, use, encryption, more)
+        let facts = facts(key, action: action, use, encryption, more, child: child)
         if let refusal = try await refusal(action, facts, use.call) { throw refusal }
     }
 
@@ -178,18 +182,20 @@ extension KeyService {
 
     /// The key that a call names, which its caller may do something with.
     ///
+    /// - Parameter child: the grant that the call asks for; a grant that the caller has must reach that far.
     /// - Throws: `NotFoundException` in its forms, to those alone who may ask for such a key; `AccessDeniedException`.
     func target(
         _ name: KeyName, _ action: String, _ call: Call, allowsAlias: Bool = false,
-        encryption: EncryptionContext = EncryptionContext(), more: RequestContext = [:]
+        encryption: EncryptionContext = EncryptionContext(), more: RequestContext = [:], child: CreateGrantInput? = nil
     ) async throws(AWSError) -> KeyRecord {
         try await target(
-            name, action, KeyUse(call: call), allowsAlias: allowsAlias, encryption: encryption, more: more)
+            name, action, KeyUse(call: call), allowsAlias: allowsAlias, encryption: encryption, more: more, child: child
+        )
     }
 
     func target(
         _ name: KeyName, _ action: String, _ use: KeyUse, allowsAlias: Bool = false,
-        encryption: EncryptionContext = EncryptionContext(), more: RequestContext = [:]
+        encryption: EncryptionContext = EncryptionContext(), more: RequestContext = [:], child: CreateGrantInput? = nil
     ) async throws(AWSError) -> KeyRecord {
         let key: KeyRecord
         do throws(AWSError) {
@@ -202,7 +208,7 @@ extension KeyService {
             if let refusal = try await refusal(action, facts, use.call) { throw refusal }
             throw error
         }
-        try await allow(action, on: key, use, encryption: encryption, more: more)
+        try await allow(action, on: key, use, encryption: encryption, more: more, child: child)
         return key
     }
 

@@ -7,7 +7,7 @@ internal import Policies
 
 extension KeyService {
     @Sendable func createGrant(_ input: CreateGrantInput, _ call: Call) async throws(AWSError) -> GrantOutput {
-        let key = try await target(input.key, "CreateGrant", call, more: input.conditions)
+        let key = try await target(input.key, "CreateGrant", call, more: input.conditions, child: input)
         try key.checkUsable()
         if input.isDryRun { throw .dryRun }
         let fresh = GrantRecord(
@@ -111,6 +111,24 @@ extension KeyService {
 }
 
 extension GrantRecord {
+    /// Whether a grantee of this one may make that grant: no operation more, and constraints as strict or stricter.
+    /// Source: KMS Developer Guide, "Creating grants", "Granting CreateGrant permission".
+    func mayHave(_ child: CreateGrantInput) -> Bool {
+        guard Set(child.operations).isSubset(of: operations) else { return false }
+        if let contextEquals {
+            guard let equals = child.contextEquals, equals.count == contextEquals.count,
+                KeyGrant.holds(equals, contextEquals)
+            else { return false }
+        }
+        if let contextSubset {
+            let isWithin = [child.contextEquals, child.contextSubset].contains { pairs in
+                pairs.map { KeyGrant.holds($0, contextSubset) } ?? false
+            }
+            guard isWithin else { return false }
+        }
+        return true
+    }
+
     fileprivate func isSame(as other: GrantRecord) -> Bool {
         name == other.name && grantee == other.grantee && retiring == other.retiring && account == other.account
             && Set(operations) == Set(other.operations) && contextEquals == other.contextEquals

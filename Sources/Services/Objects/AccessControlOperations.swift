@@ -25,9 +25,10 @@ extension ObjectService {
         if let grant = acl.grant {
             throw isOwnerEnforced ? .accessControlListNotSupported : .notImplemented(header: grant)
         }
-        guard let canned = acl.canned, !["private", "bucket-owner-full-control"].contains(canned) else { return }
+        guard let canned = acl.canned, canned != "bucket-owner-full-control" else { return }
+        // "private" as well: only the bucket owner's full control says nothing that ownership has not said.
         if isOwnerEnforced { throw .accessControlListNotSupported }
-        if canned == "bucket-owner-read" { return }
+        if ["private", "bucket-owner-read"].contains(canned) { return }
         let isPublic = ["public-read", "public-read-write", "authenticated-read"].contains(canned)
         throw isPublic && publicAccessBlock(of: bucket).blockPublicACLs
             ? .publicACL(blockedOn: bucket, action, call) : .notImplemented(header: "x-amz-acl")
@@ -73,20 +74,18 @@ extension ObjectService {
         let accountBlocks = accountBlocks
         let bucket = try bucket(input.place, call)
         try await change(input.place, call) { (settings) throws(AWSError) in
+            if settings.isOwnerEnforced { throw .accessControlListNotSupported }
             let blocksPublic =
                 settings.publicAccessBlock?.blockPublicACLs == true
                 || accountBlocks[bucket.ownerAccount]?.blockPublicACLs == true
             let canned = try input.headers.bucketACL(
-                isOwnerEnforced: settings.isOwnerEnforced,
+                isOwnerEnforced: false,
                 publicRefusal: blocksPublic ? .publicACL(blockedOn: bucket, "s3:PutBucketAcl", call) : nil,
                 refusal: .accessControlListNotSupported)
             if let canned {
                 settings.acl = canned
             } else if let policy = input.policy {
-                guard policy.isOwnersFullControl else {
-                    throw settings.isOwnerEnforced
-                        ? .accessControlListNotSupported : .notImplemented(member: "AccessControlList")
-                }
+                guard policy.isOwnersFullControl else { throw .notImplemented(member: "AccessControlList") }
                 settings.acl = "private"
             } else {
                 throw .malformedDocument()
@@ -108,9 +107,6 @@ extension ObjectService {
         let bucket = try bucket(input.version.place.place, call)
         _ = try await catalog.read { (snapshot) throws(AWSError) in
             try snapshot.readableObject(bucket, input.version.place.key, version: input.version.version)
-        }
-        if bucket.settings.isOwnerEnforced, let canned = input.acl.canned, canned != "bucket-owner-full-control" {
-            throw .accessControlListNotSupported
         }
         try check(input.acl, in: bucket, call, action: "s3:PutObjectAcl")
         if let policy = input.policy, !policy.isOwnersFullControl {

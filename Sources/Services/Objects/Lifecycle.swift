@@ -16,12 +16,15 @@ enum LifecycleTime: Sendable, Equatable {
 
     private static let day: Int64 = 86_400
 
-    func isReached(from start: Timestamp, now: Timestamp) -> Bool {
+    func isReached(from start: Timestamp, now: Timestamp) -> Bool { now >= end(from: start) }
+
+    /// When it is reached.
+    func end(from start: Timestamp) -> Timestamp {
         switch self {
-        case .date(let date): return now >= date
+        case .date(let date): return date
         case .days(let count):
             let end = start.adding(seconds: count * Self.day).seconds
-            return now.seconds >= (end + Self.day - 1) / Self.day * Self.day
+            return Timestamp(milliseconds: (end + Self.day - 1) / Self.day * Self.day * 1000)
         }
     }
 }
@@ -32,6 +35,8 @@ struct LifecycleRule: Sendable, Equatable {
         var storageClass: StorageClass
     }
 
+    /// Its ID.
+    var name = ""
     var isEnabled = false
     var prefix = ""
     var tags: [TagSet.Tag] = []
@@ -65,6 +70,101 @@ struct LifecycleRule: Sendable, Equatable {
     }
 }
 
+// MARK: Rules that contradict themselves
+
+extension LifecycleRule {
+    /// Checks a rule that a client puts: what is stored may be older than these rules.
+    ///
+    /// - Throws: `InvalidArgument`, `InvalidRequest` (400).
+    func checkSense() throws(AWSError) {
+        try checkFilter()
+        for transition in transitions {
+            switch (transition.time, expiration) {
+            case (.days(let days), .days(let end)?) where end <= days:
+                throw .invalidArgument(
+                    "'Days' in the Expiration action for filter '\(filterText)' must be greater than 'Days' in the "
+                        + "Transition action", name: "Days", value: String(end))
+            case (.date(let date), .date(let end)?) where end <= date:
+                throw .invalidArgument(
+                    "'Date' in the Expiration action for filter '\(filterText)' must be later than 'Date' in the "
+                        + "Transition action", name: "Date", value: end.iso8601)
+            case (.days, .date?), (.date, .days?): throw mixed("Expiration and Transition")
+            default: break
+            }
+        }
+        try checkOrder(of: transitions, "Transition", "Days")
+        try checkOrder(of: noncurrentTransitions, "NoncurrentVersionTransition", "NoncurrentDays")
+        if let noncurrentDays {
+            for case .days(let days) in noncurrentTransitions.map(\.time) where noncurrentDays <= days {
+                throw .invalidArgument(
+                    "'NoncurrentDays' in the NoncurrentVersionExpiration action for filter '\(filterText)' must be "
+                        + "greater than 'NoncurrentDays' in the NoncurrentVersionTransition action",
+                    name: "NoncurrentDays", value: String(noncurrentDays))
+            }
+        }
+    }
+
+    private func checkFilter() throws(AWSError) {
+        guard Set(tags.map(\.key)).count == tags.count else {
+            throw .invalidRequest("Duplicate Tag Keys are not allowed.")
+        }
+        for (name, size) in [("ObjectSizeGreaterThan", sizeAbove), ("ObjectSizeLessThan", sizeBelow)] {
+            if let size, size < 0 { throw .invalidRequest("'\(name)' should be greater than or equal to 0") }
+        }
+        if let sizeAbove, let sizeBelow, sizeBelow <= sizeAbove {
+            throw .invalidRequest("'ObjectSizeLessThan' has to be a value greater than 'ObjectSizeGreaterThan'")
+        }
+        if abortDays != nil, sizeAbove != nil || sizeBelow != nil {
+            throw .invalidRequest("AbortIncompleteMultipartUpload cannot be specified with Object Size.")
+        }
+    }
+
+    /// Each class once, the colder the later; objects stay in an infrequently accessed class, and before it, for thirty days.
+    private func checkOrder(of transitions: [Transition], _ action: String, _ unit: String) throws(AWSError) {
+        let ordered = transitions.sorted { $0.storageClass.coldness < $1.storageClass.coldness }
+        let infrequent: [StorageClass] = [.standardIA, .oneZoneIA]
+        for transition in ordered where infrequent.contains(transition.storageClass) {
+            if case .days(let days) = transition.time, days < 30 {
+                throw .invalidArgument(
+                    "'\(unit)' in \(action) action must be greater than or equal to 30 for storageClass "
+                        + "'\(transition.storageClass.rawValue)'", name: unit, value: String(days))
+            }
+        }
+        for (earlier, later) in zip(ordered, ordered.dropFirst()) {
+            let (name, before) = (later.storageClass.rawValue, earlier.storageClass.rawValue)
+            guard earlier.storageClass != later.storageClass else {
+                throw .invalidRequest(
+                    "'StorageClass' must be different for '\(action)' actions in same 'Rule' with filter '\(filterText)'"
+                )
+            }
+            switch (earlier.time, later.time) {
+            case (.days(let first), .days(let second)):
+                let least = infrequent.contains(earlier.storageClass) ? 30 : 1
+                guard second < first + Int64(least) else { break }
+                throw .invalidArgument(
+                    "'\(unit)' in the '\(action)' action for StorageClass '\(name)' for filter '\(filterText)' must be "
+                        + (least > 1 ? "\(least) days more" : "greater")
+                        + " than '\(unit)' in the '\(action)' action for StorageClass '\(before)'",
+                    name: unit, value: String(second))
+            case (.date(let first), .date(let second)):
+                guard second <= first else { break }
+                throw .invalidArgument(
+                    "'Date' in the '\(action)' action for StorageClass '\(name)' for filter '\(filterText)' must be later "
+                        + "than 'Date' in the '\(action)' action for StorageClass '\(before)'",
+                    name: "Date", value: second.iso8601)
+            default: throw mixed("Transition")
+            }
+        }
+    }
+
+    private func mixed(_ actions: String) -> AWSError {
+        .invalidRequest(
+            "Found mixed 'Date' and 'Days' based \(actions) actions in lifecycle rule for filter '\(filterText)'")
+    }
+
+    private var filterText: String { "(prefix=\(prefix))" }
+}
+
 extension StorageClass {
     /// Transitions only go to a greater one.
     var coldness: Int {
@@ -93,8 +193,21 @@ struct LifecycleConfiguration: Sendable, Equatable, SettingDocument {
         if let size, size != "all_storage_classes_128K" {
             throw .notImplemented(header: "x-amz-transition-default-minimum-object-size")
         }
-        return try Self(
+        let configuration = try Self(
             try DocumentFields(request, root: "LifecycleConfiguration", known: ["Rule"]).structure)
+        for rule in configuration.rules { try rule.checkSense() }
+        return configuration
+    }
+
+    /// What a client is told of a current version that will expire: the earliest rule decides.
+    func expirationHeader(_ key: String, _ record: ObjectRecord) -> WireHeader? {
+        let ends = rules.compactMap { rule -> (end: Timestamp, name: String)? in
+            guard let time = rule.expiration, rule.matches(key, record) else { return nil }
+            return (time.end(from: record.modified), rule.name)
+        }
+        guard let first = ends.min(by: { $0.end < $1.end }) else { return nil }
+        let name = PercentCoding.encode(first.name, keepSlash: false)
+        return WireHeader("x-amz-expiration", "expiry-date=\"\(first.end.httpDate)\", rule-id=\"\(name)\"")
     }
 
     /// - Throws: `MalformedXML`, `InvalidArgument`, `InvalidRequest` (400).
@@ -114,6 +227,7 @@ struct LifecycleConfiguration: Sendable, Equatable, SettingDocument {
                 throw .invalidArgument(
                     "Rule ID must be unique. Found same ID for more than one rule", name: "ID", value: name)
             }
+            rules[rules.count - 1].name = name
             shown.append("Rule", .structure(structure))
         }
         guard (1...Self.rulesMax).contains(rules.count) else { throw .malformedDocument() }
@@ -139,7 +253,13 @@ struct LifecycleConfiguration: Sendable, Equatable, SettingDocument {
             guard !fields.has("Prefix"), filter.structure.members.count(where: { $0.name != "xmlns" }) <= 1 else {
                 throw .malformedDocument()
             }
-            let inner = try filter.fields("And", known: parts) ?? filter
+            let both = try filter.fields("And", known: parts)
+            if let both {
+                guard both.structure.members.count(where: { parts.contains($0.name) }) > 1 else {
+                    throw .malformedDocument()
+                }
+            }
+            let inner = both ?? filter
             rule.prefix = try inner.text("Prefix") ?? ""
             for tag in try inner.all("Tag", known: ["Key", "Value"]) {
                 rule.tags.append(TagSet.Tag(key: try tag.requiredText("Key"), value: try tag.requiredText("Value")))
@@ -162,6 +282,10 @@ struct LifecycleConfiguration: Sendable, Equatable, SettingDocument {
         if let expiration = try fields.fields("NoncurrentVersionExpiration", known: noncurrent) {
             rule.noncurrentDays = try positive(expiration, "NoncurrentDays")
             rule.noncurrentKept = try expiration.integer("NewerNoncurrentVersions") ?? 0
+            if rule.noncurrentKept == 0, expiration.has("NewerNoncurrentVersions") {
+                throw .invalidArgument(
+                    "'NewerNoncurrentVersions' must be a positive integer", name: "NewerNoncurrentVersions", value: "0")
+            }
             guard (0...100).contains(rule.noncurrentKept), rule.noncurrentKept == 0 || fields.has("Filter") else {
                 throw .malformedDocument()
             }
@@ -184,36 +308,7 @@ struct LifecycleConfiguration: Sendable, Equatable, SettingDocument {
         guard acts else {
             throw .invalidRequest("At least one action needs to be specified in a rule")
         }
-        try checkOrder(rule)
         return rule
-    }
-
-    private static func checkOrder(_ rule: LifecycleRule) throws(AWSError) {
-        for transition in rule.transitions {
-            switch (transition.time, rule.expiration) {
-            case (.days(let days), let expiration):
-                let name = transition.storageClass.rawValue
-                if days < 30, [.standardIA, .oneZoneIA].contains(transition.storageClass) {
-                    throw .invalidArgument(
-                        "'Days' in Transition action must be greater than or equal to 30 for storageClass '\(name)'",
-                        name: "Days", value: String(days))
-                }
-                if case .days(let end)? = expiration, end <= days {
-                    throw .invalidArgument(
-                        "'Days' in the Expiration action for filter '(prefix=\(rule.prefix))' must be greater than 'Days' "
-                            + "in the Transition action", name: "Days", value: String(end))
-                }
-                if case .date? = expiration { throw mixed(rule) }
-            case (.date, .days?): throw mixed(rule)
-            case (.date, _): break
-            }
-        }
-    }
-
-    private static func mixed(_ rule: LifecycleRule) -> AWSError {
-        .invalidRequest(
-            "Found mixed 'Date' and 'Days' based Expiration and Transition actions in lifecycle rule for filter "
-                + "'(prefix=\(rule.prefix))'")
     }
 
     private static func time(_ fields: DocumentFields, _ action: String) throws(AWSError) -> LifecycleTime? {

@@ -36,7 +36,7 @@ extension ObjectService {
             if page.isTruncated { document.append("NextMarker", ifPresent: page.last.map { .string(text.encode($0)) }) }
         }
         document.append("EncodingType", ifPresent: text.name.map { .string($0) })
-        append(page, encoding: text, owner: owner, to: &document)
+        append(page, input, encoding: text, owner: owner, to: &document)
         return ObjectAnswer(body: .xml(root: "ListBucketResult", document))
     }
 
@@ -56,7 +56,7 @@ extension ObjectService {
                 "NextContinuationToken", ifPresent: page.last.map { .string(ContinuationToken.make($0)) })
         }
         document.append("EncodingType", ifPresent: text.name.map { .string($0) })
-        append(page, encoding: text, owner: input.fetchesOwner ? owner : nil, to: &document)
+        append(page, input, encoding: text, owner: input.fetchesOwner ? owner : nil, to: &document)
         return ObjectAnswer(body: .xml(root: "ListBucketResult", document))
     }
 
@@ -73,7 +73,8 @@ extension ObjectService {
     }
 
     private func append(
-        _ page: ListingPage, encoding: ListingEncoding, owner: WireValue?, to document: inout WireStructure
+        _ page: ListingPage, _ input: ListObjectsInput, encoding: ListingEncoding, owner: WireValue?,
+        to document: inout WireStructure
     ) {
         for entry in page.entries {
             var contents: WireStructure = [
@@ -87,11 +88,20 @@ extension ObjectService {
             contents.append("Size", .integer(entry.record.size))
             contents.append("Owner", ifPresent: owner)
             contents.append("StorageClass", .string(entry.record.storageClass.rawValue))
+            if input.showsRestores { contents.append("RestoreStatus", ifPresent: entry.record.restoreStatus(now)) }
             document.append("Contents", .structure(contents))
         }
         for prefix in page.commonPrefixes {
             document.append("CommonPrefixes", .structure(["Prefix": .string(encoding.encode(prefix))]))
         }
+    }
+}
+
+extension ObjectRecord {
+    /// What a listing says of a restored copy; nil where there is none.
+    func restoreStatus(_ now: Timestamp) -> WireValue? {
+        guard let until = restoredUntil, until > now else { return nil }
+        return .structure(["IsRestoreInProgress": .bool(false), "RestoreExpiryDate": .timestamp(until)])
     }
 }
 
@@ -130,6 +140,8 @@ struct ListObjectsInput: OperationInput {
     let limit: Int
     let encoding: ListingEncoding
     let fetchesOwner: Bool
+    /// Whether the client asks for the state of restored copies.
+    let showsRestores: Bool
 
     /// - Throws: `InvalidArgument` (400).
     init(_ request: OperationRequest) throws(AWSError) {
@@ -140,6 +152,12 @@ struct ListObjectsInput: OperationInput {
         delimiter = http.queryValue("delimiter") ?? ""
         marker = http.queryValue("marker") ?? ""
         startAfter = http.queryValue("start-after") ?? ""
+        let optional = RequestHeaders(http).nonEmpty("x-amz-optional-object-attributes")?.split(separator: ",") ?? []
+        for name in optional where name.trimmed != "RestoreStatus" {
+            throw .invalidArgument(
+                "Invalid attribute name specified", name: "x-amz-optional-object-attributes", value: String(name))
+        }
+        showsRestores = !optional.isEmpty
         fetchesOwner = http.queryValue("fetch-owner") == "true"
         if let token = http.queryValue("continuation-token") {
             resumed = try ContinuationToken.read(token)

@@ -237,6 +237,7 @@ extension ObjectService {
             document.append("ChecksumType", .string(checksum.type))
         }
         var headers = outcome.stored.encryption.headers(nil)
+        headers.append(contentsOf: expirationHeaders(bucket, key, outcome.stored))
         if let version = outcome.stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         return ObjectAnswer(headers: headers, body: .xml(root: "CompleteMultipartUploadResult", document))
     }

@@ -187,13 +187,21 @@ struct CompleteUploadInput: OperationInput {
 
     /// The uploaded parts that the document lists.
     ///
-    /// - Throws: `InvalidPart` (400), `EntityTooSmall` (400).
+    /// - Throws: `InvalidPart` (400), `EntityTooSmall` (400), `InvalidRequest` (400).
     func choose(
         from uploaded: [UploadedPart], _ upload: MultipartUpload
     ) throws(AWSError) -> [UploadedPart] {
         let byNumber = Dictionary(uploaded.map { ($0.number, $0) }, uniquingKeysWith: { _, last in last })
         var chosen: [UploadedPart] = []
         for item in items {
+            if let algorithm = upload.algorithm, upload.isComposite,
+                !item.checksums.contains(where: { $0.algorithm == algorithm.rawValue })
+            {
+                throw .invalidRequest(
+                    "The upload was created using a \(algorithm.rawValue.lowercased()) checksum. The complete request "
+                        + "must include the checksum for each part. It was missing for part \(item.number) in the request."
+                )
+            }
             let part = byNumber[item.number]
             let isRight =
                 part?.md5 == item.etag

@@ -54,7 +54,14 @@ extension ObjectService {
         let stored = try await commit(
             record, in: bucket.name, key: input.place.key, on: input.conditions, file: intake.file,
             as: .createdByPut, NotificationCause(call))
-        return ObjectAnswer(headers: Self.putHeaders(stored, key), recorded: key.recorded)
+        var headers = Self.putHeaders(stored, key)
+        headers.append(contentsOf: expirationHeaders(bucket, input.place.key, stored))
+        return ObjectAnswer(headers: headers, recorded: key.recorded)
+    }
+
+    /// `x-amz-expiration`, where a lifecycle rule will end a current version.
+    func expirationHeaders(_ bucket: BucketRecord, _ key: String, _ record: ObjectRecord) -> [WireHeader] {
+        bucket.settings.lifecycle?.expirationHeader(key, record).map { [$0] } ?? []
     }
 
     static func putHeaders(_ stored: ObjectRecord, _ key: NewObjectKey) -> [WireHeader] {
@@ -276,6 +283,9 @@ extension ObjectService {
         }
         headers.append(contentsOf: record.encryptionHeaders(input.customerKey))
         headers.append(contentsOf: stateHeaders(record))
+        if input.version == nil {
+            headers.append(contentsOf: expirationHeaders(bucket, input.place.key, record))
+        }
         let isWhole = wanted == nil || wanted == 0..<record.size
         if input.wantsChecksum, isWhole, let checksum = record.checksum {
             headers.append(contentsOf: checksum.headers)
@@ -364,6 +374,7 @@ extension ObjectService {
             document.members.append(checksum.member)
         }
         var headers = key.headers
+        headers.append(contentsOf: expirationHeaders(target, input.place.key, stored))
         if let version = stored.version { headers.append(WireHeader("x-amz-version-id", version)) }
         if buckets[input.source.bucket]?.settings.versioning != nil {
             headers.append(WireHeader("x-amz-copy-source-version-id", source.versionText))

@@ -206,6 +206,7 @@ extension ObjectService {
                 }
                 item.append("Size", .integer(record.size))
                 item.append("StorageClass", .string(record.storageClass.rawValue))
+                if list.showsRestores { item.append("RestoreStatus", ifPresent: record.restoreStatus(now)) }
             }
             item.append("Owner", owner)
             document.append(record.isDeleteMarker ? "DeleteMarker" : "Version", .structure(item))
