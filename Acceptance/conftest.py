@@ -14,6 +14,8 @@ The binary is `$CAIRN_BINARY`, or `.build/release/cairn`. The user's own AWS con
 from __future__ import annotations
 
 import atexit
+import contextlib
+import datetime
 import gzip
 import hashlib
 import http.client
@@ -99,6 +101,27 @@ def wait_until(predicate, timeout: float = 15.0, every: float = 0.1, what: str =
             name = what or getattr(predicate, "__name__", "the condition")
             raise AssertionError(f"{name} did not come true in {timeout} s; last: {problem or last!r}")
         time.sleep(every)
+
+
+@contextlib.contextmanager
+def days_away(days):
+    """boto3 signs as if it were so many days from now."""
+    real = botocore.auth.get_current_datetime
+
+    def shifted(remove_tzinfo=True):
+        return real(remove_tzinfo) + datetime.timedelta(days=days)
+
+    botocore.auth.get_current_datetime = shifted
+    try:
+        yield
+    finally:
+        botocore.auth.get_current_datetime = real
+
+
+def start_on_day(server, days):
+    """The server goes on, so many days from now."""
+    server.flags["clock-offset"] = f"{days}d" if days else None
+    server.restart()
 
 
 class HTTPAnswer:

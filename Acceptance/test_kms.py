@@ -220,6 +220,61 @@ def test_a_grantee_gives_no_more_than_it_was_given(server, kms, key):
         iam.delete_user(UserName="grantee")
 
 
+def test_grants_are_retired_by_those_who_may(server, kms, key):
+    iam = server.client("iam")
+    names = ("grant-user", "grant-retirer", "grant-other")
+    users = {name: iam.create_user(UserName=name)["User"]["Arn"] for name in names}
+    keys = {name: iam.create_access_key(UserName=name)["AccessKey"] for name in names}
+    clients = {name: server.client("kms", aws_access_key_id=made["AccessKeyId"],
+                                   aws_secret_access_key=made["SecretAccessKey"]) for name, made in keys.items()}
+    grant = dict(KeyId=key, GranteePrincipal=users["grant-user"], RetiringPrincipal=users["grant-retirer"])
+    try:
+        made = kms.create_grant(**grant, Operations=["Decrypt"])
+        listed = kms.list_retirable_grants(RetiringPrincipal=users["grant-retirer"])["Grants"]
+        assert [item["GrantId"] for item in listed] == [made["GrantId"]]
+        assert listed[0]["RetiringPrincipal"] == users["grant-retirer"]
+        assert kms.list_retirable_grants(RetiringPrincipal=users["grant-other"])["Grants"] == []
+        for name in ("grant-user", "grant-other"):
+            error = error_of(clients[name].retire_grant, GrantToken=made["GrantToken"])
+            assert code_of(error) == "AccessDeniedException"
+        error = error_of(clients["grant-retirer"].retire_grant, GrantToken=made["GrantToken"], DryRun=True)
+        assert code_of(error) == "DryRunOperationException"
+        assert len(kms.list_grants(KeyId=key)["Grants"]) == 1
+        clients["grant-retirer"].retire_grant(GrantToken=made["GrantToken"])
+        assert kms.list_grants(KeyId=key)["Grants"] == []
+        assert code_of(error_of(kms.retire_grant, KeyId=key, GrantId=made["GrantId"])) == "NotFoundException"
+        assert code_of(error_of(kms.retire_grant, GrantToken="bm9uc2Vuc2U=")) == "InvalidGrantTokenException"
+        # A grantee that was given so much retires its own.
+        made = kms.create_grant(**grant, Operations=["Decrypt", "RetireGrant"])
+        clients["grant-user"].retire_grant(KeyId=key, GrantId=made["GrantId"])
+        assert kms.list_grants(KeyId=key)["Grants"] == []
+    finally:
+        for name in names:
+            iam.delete_access_key(UserName=name, AccessKeyId=keys[name]["AccessKeyId"])
+            iam.delete_user(UserName=name)
+
+
+def test_descriptions_and_tags_change(kms, key):
+    kms.update_key_description(KeyId=key, Description="logs of the auditors")
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["Description"] == "logs of the auditors"
+    kms.tag_resource(KeyId=key, Tags=[{"TagKey": "a", "TagValue": "1"}, {"TagKey": "b", "TagValue": "2"}])
+    kms.untag_resource(KeyId=key, TagKeys=["a"])
+    assert {"TagKey": "b", "TagValue": "2"} in kms.list_resource_tags(KeyId=key)["Tags"]
+    assert all(tag["TagKey"] != "a" for tag in kms.list_resource_tags(KeyId=key)["Tags"])
+    missing = "00000000-0000-4000-8000-000000000000"
+    assert code_of(error_of(kms.update_key_description, KeyId=missing, Description="")) == "NotFoundException"
+    assert code_of(error_of(kms.untag_resource, KeyId=missing, TagKeys=["a"])) == "NotFoundException"
+
+
+def test_a_dry_run_changes_nothing(kms, key):
+    error = error_of(kms.encrypt, KeyId=key, Plaintext=b"x", DryRun=True)
+    assert code_of(error) == "DryRunOperationException"
+    error = error_of(kms.create_grant, KeyId=key, GranteePrincipal="arn:aws:iam::111122223333:role/r",
+                     Operations=["Decrypt"], DryRun=True)
+    assert code_of(error) == "DryRunOperationException"
+    assert kms.list_grants(KeyId=key)["Grants"] == []
+
+
 def test_the_case_of_a_context_key_does_not_count_in_a_grant(server, kms, key):
     iam = server.client("iam")
     user = iam.create_user(UserName="case-grantee")["User"]["Arn"]

@@ -6,39 +6,16 @@ restored today, so that the AWS CLI, which only knows today, can validate it; it
 sign by the server's clock. The notice goes to the trail's topic, which a queue has subscribed to.
 """
 
-import contextlib
 import gzip
 import json
 from datetime import datetime, timedelta, timezone
 
 import boto3
-import botocore.auth
 import botocore.config
 
-from conftest import code_of, error_of, wait_until
+from conftest import code_of, days_away, error_of, start_on_day, wait_until
 
 BUCKET = "life-logs"
-
-
-@contextlib.contextmanager
-def days_away(days):
-    """boto3 signs as if it were so many days from now."""
-    real = botocore.auth.get_current_datetime
-
-    def shifted(remove_tzinfo=True):
-        return real(remove_tzinfo) + timedelta(days=days)
-
-    botocore.auth.get_current_datetime = shifted
-    try:
-        yield
-    finally:
-        botocore.auth.get_current_datetime = real
-
-
-def start(server, days):
-    """The server goes on, so many days from now."""
-    server.flags["clock-offset"] = f"{days}d" if days else None
-    server.restart()
 
 
 def document(*statements):
@@ -164,7 +141,7 @@ def test_the_life_of_a_log_file(make_server):
         wait_until(is_digested, 20, what="the digest that lists the log file")
 
     # Archived: 130 days later, which is today.
-    start(server, 0)
+    start_on_day(server, 0)
     s3 = server.client("s3")
     wait_until(lambda: s3.head_object(**ask).get("StorageClass") == "GLACIER", 20, what="the transition to GLACIER")
     reader = as_role(server, user, "reader")
@@ -185,12 +162,12 @@ def test_the_life_of_a_log_file(make_server):
     assert f"{log}\tvalid" in done and "INVALID" not in done, done
 
     # The restored copy ends, and the archived one can be restored again.
-    start(server, 4)
+    start_on_day(server, 4)
     with days_away(4):
         assert code_of(error_of(as_role(server, user, "reader").get_object, **ask)) == "InvalidObjectState"
 
     # Expired: a year after its delivery.
-    start(server, 240)
+    start_on_day(server, 240)
     with days_away(240):
         s3 = server.client("s3")
         wait_until(lambda: log not in server.keys(BUCKET, folder), 20, what="the file's expiration")

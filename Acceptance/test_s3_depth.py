@@ -398,6 +398,22 @@ def test_a_composite_upload_ends_only_with_the_checksum_of_each_part(s3, bucket)
                                  MultipartUpload={"Parts": [dict(listed, ChecksumSHA1=part["ChecksumSHA1"])]})
 
 
+@pytest.mark.parametrize("name", ["SHA512", "XXHASH64", "XXHASH3", "XXHASH128", "MD5"])
+def test_newer_checksums_are_refused_clearly(s3, bucket, name):
+    """boto3 cannot compute them, so they are sent as headers."""
+    header = f"x-amz-checksum-{name.lower()}"
+    for headers in ({header: "AAAA"}, {"x-amz-sdk-checksum-algorithm": name, header: "AAAA"}):
+        def add(params, **_):
+            params["headers"].update(headers)
+        s3.meta.events.register("before-call.s3.PutObject", add, unique_id="newer")
+        try:
+            error = refused("NotImplemented", 501, s3.put_object, Bucket=bucket, Key="k", Body=b"x")
+        finally:
+            s3.meta.events.unregister("before-call.s3.PutObject", unique_id="newer")
+        assert error.response["Error"]["Message"]
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
 def days(storage_class, count):
     return {"Days": count, "StorageClass": storage_class}
 
