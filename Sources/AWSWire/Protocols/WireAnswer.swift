@@ -44,7 +44,8 @@ extension WireProtocol {
             body = .bytes(bytes)
         case .xml(let root, let content):
             headers.append(WireHeader("content-type", "application/xml"))
-            body = .bytes(XMLDocument.write(root: root, namespace: Self.s3Namespace, content))
+            body = .bytes(
+                XMLDocument.write(root: root, namespace: Self.s3Namespace, content, forbidden: .referenced))
         case .members(let members):
             switch self {
             case .json(let version):
@@ -60,7 +61,9 @@ extension WireProtocol {
                         operation: operation, namespace: namespace, members: members, requestID: requestID))
             case .restXML:
                 headers.append(WireHeader("content-type", "application/xml"))
-                body = .bytes(XMLDocument.write(root: "\(operation)Result", namespace: Self.s3Namespace, members))
+                body = .bytes(
+                    XMLDocument.write(
+                        root: "\(operation)Result", namespace: Self.s3Namespace, members, forbidden: .referenced))
             }
         case .none:
             switch self {
