@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import os
 import re
@@ -401,6 +402,16 @@ def test_virtual_mfa_devices(iam, server):
     iam.delete_virtual_mfa_device(SerialNumber=serial)
     iam.delete_user(UserName="mfa")
     assert seed.decode() not in json.dumps(events(server, "CreateVirtualMFADevice"))
+
+
+@pytest.mark.parametrize("name", ["phone", "n" * 120, "n" * 226])
+def test_the_qr_code_of_a_device_can_be_read(iam, server, name):
+    zxing, image = pytest.importorskip("zxingcpp"), pytest.importorskip("PIL.Image")
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName=name)["VirtualMFADevice"]
+    found = zxing.read_barcodes(image.open(io.BytesIO(device["QRCodePNG"])))
+    assert [str(f.format).split(".")[-1].replace(" ", "") for f in found] == ["QRCode"]
+    assert found[0].text == f"otpauth://totp/{name}@{server.account_id}?secret={device['Base32StringSeed'].decode()}"
+    iam.delete_virtual_mfa_device(SerialNumber=device["SerialNumber"])
 
 
 def test_oidc_providers(iam, server):

@@ -290,6 +290,20 @@ final class IAMServiceTests {
         #expect(try await !take(step + 5))
     }
 
+    @Test func `a device's QR code is a picture, whatever the length of its name`() async throws {
+        let room = try await open()
+        for count in [1, 226] {
+            let name = String(repeating: "n", count: count)
+            let made = members(
+                try await perform(room, "CreateVirtualMFADevice", ["VirtualMFADeviceName": .string(name)]))
+            let code = try #require(made["VirtualMFADevice"]?.asStructure?["QRCodePNG"]?.asString)
+            let picture = try #require(Base64.decode(code))
+            #expect(picture.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]))
+            // The width in pixels: versions 6 and 15, four modules of border on each side, four pixels to a module.
+            #expect(Int(picture[18]) << 8 | Int(picture[19]) == (count == 1 ? 49 : 85) * 4)
+        }
+    }
+
     @Test func `every AWS managed policy can be read`() async throws {
         let room = try await open()
         let pages = try await perform(room, "ListPolicies", ["Scope": "AWS", "MaxItems": "1000"])
