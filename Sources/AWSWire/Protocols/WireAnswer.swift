@@ -95,7 +95,9 @@ extension WireProtocol {
         case .json(let version):
             headers.append(WireHeader("content-type", "application/x-amz-json-\(version)"))
             headers.append(WireHeader("x-amzn-errortype", error.code))
-            body = WireValue.structure(["__type": .string(error.code), "Message": .string(error.message)]).json
+            var content: WireStructure = ["__type": .string(error.code), "Message": .string(error.message)]
+            content.members += error.details
+            body = WireValue.structure(content).json
         case .restJSON:
             headers.append(WireHeader("content-type", "application/json"))
             headers.append(WireHeader("x-amzn-errortype", error.code))
