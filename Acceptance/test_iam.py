@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import os
 import re
@@ -110,6 +111,53 @@ def test_pages(iam):
         iam.delete_user(UserName=name)
 
 
+def test_pages_of_versions_aliases_and_tags(iam, server):
+    arn = iam.create_policy(PolicyName="paged", PolicyDocument=policy(allow("s3:*")))["Policy"]["Arn"]
+    for _ in range(4):
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=policy(allow("s3:*")))
+    keys = ["env", "ENV", "Env", "b", "B"]
+    iam.tag_policy(PolicyArn=arn, Tags=[{"Key": key, "Value": "v"} for key in keys])
+    provider = iam.create_open_id_connect_provider(
+        Url="https://paged.example.com", ThumbprintList=["0" * 40],
+        Tags=[{"Key": key, "Value": "v"} for key in keys])["OpenIDConnectProviderArn"]
+
+    def one_by_one(call, member, **kw):
+        rows, marker = [], {}
+        while marker is not None:
+            page = call(MaxItems=1, **kw, **marker)
+            assert len(page[member]) <= 1
+            rows += page[member]
+            marker = {"Marker": page["Marker"]} if page["IsTruncated"] else None
+        return rows
+
+    versions = one_by_one(iam.list_policy_versions, "Versions", PolicyArn=arn)
+    assert [v["VersionId"] for v in versions] == ["v5", "v4", "v3", "v2", "v1"]
+    assert sorted(t["Key"] for t in one_by_one(iam.list_policy_tags, "Tags", PolicyArn=arn)) == sorted(keys)
+    assert sorted(t["Key"] for t in one_by_one(
+        iam.list_open_id_connect_provider_tags, "Tags", OpenIDConnectProviderArn=provider)) == sorted(keys)
+    for call, more in ((iam.list_policy_versions, {"PolicyArn": arn}), (iam.list_account_aliases, {})):
+        refused(call, "ValidationError", Marker="bogus!!", **more)
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider)
+
+
+def test_control_characters_never_make_an_answer_unreadable(iam):
+    trust = json.dumps(TRUST)
+    refused(iam.create_role, "ValidationError", RoleName="control", AssumeRolePolicyDocument=trust, Description="a\x01b")
+    refused(iam.create_policy, "ValidationError", PolicyName="control", PolicyDocument=policy(allow("s3:*")),
+            Description="a\x01b")
+    iam.create_user(UserName="control")
+    message = refused(iam.tag_user, "ValidationError", UserName="control", Tags=[{"Key": "k", "Value": "a\x01b\uffff"}])
+    assert "a\ufffdb\ufffd" in str(message)
+    refused(iam.tag_user, "ValidationError", UserName="control", Tags=[{"Key": "k!", "Value": "v"}])
+    assert iam.list_user_tags(UserName="control")["Tags"] == []
+    # Whatever has no pattern of its own is shown readable.
+    arn = iam.create_open_id_connect_provider(
+        Url="https://control.example.com", ClientIDList=["a\x01"], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
+    assert iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)["ClientIDList"] == ["a\ufffd"]
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+    iam.delete_user(UserName="control")
+
+
 def test_access_keys(iam, server):
     user = User(server, "keys")
     assert user.client("sts").get_caller_identity()["Arn"] == user.arn
@@ -192,7 +240,7 @@ def test_aws_managed_policies(iam):
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
         assert document["Version"] == "2012-10-17" and document["Statement"]
-    refused(iam.delete_policy, "NoSuchEntity", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    refused(iam.delete_policy, "AccessDenied", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
 
 
 def test_roles(iam, server):
@@ -401,6 +449,16 @@ def test_virtual_mfa_devices(iam, server):
     iam.delete_virtual_mfa_device(SerialNumber=serial)
     iam.delete_user(UserName="mfa")
     assert seed.decode() not in json.dumps(events(server, "CreateVirtualMFADevice"))
+
+
+@pytest.mark.parametrize("name", ["phone", "n" * 120, "n" * 226])
+def test_the_qr_code_of_a_device_can_be_read(iam, server, name):
+    zxing, image = pytest.importorskip("zxingcpp"), pytest.importorskip("PIL.Image")
+    device = iam.create_virtual_mfa_device(VirtualMFADeviceName=name)["VirtualMFADevice"]
+    found = zxing.read_barcodes(image.open(io.BytesIO(device["QRCodePNG"])))
+    assert [str(f.format).split(".")[-1].replace(" ", "") for f in found] == ["QRCode"]
+    assert found[0].text == f"otpauth://totp/{name}@{server.account_id}?secret={device['Base32StringSeed'].decode()}"
+    iam.delete_virtual_mfa_device(SerialNumber=device["SerialNumber"])
 
 
 def test_oidc_providers(iam, server):

@@ -16,6 +16,9 @@ def organization(server):
     admin = administrator(server)
     client = admin("organizations")
     described = client.create_organization(FeatureSet="ALL")["Organization"]
+    # What is there to use is not yet enabled in the root: Terraform's provider enables it after this.
+    assert described["AvailablePolicyTypes"] == [{"Type": "SERVICE_CONTROL_POLICY", "Status": "ENABLED"}]
+    assert client.list_roots()["Roots"][0]["PolicyTypes"] == []
     root = client.list_roots()["Roots"][0]["Id"]
     client.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
     client.enable_policy_type(RootId=root, PolicyType="RESOURCE_CONTROL_POLICY")
@@ -77,8 +80,11 @@ def test_a_new_account_is_listed_and_reached_by_its_role(server, organization):
     inside("iam").create_user(UserName="local")
     assert inside("organizations").describe_organization()["Organization"]["Id"] == described["Id"]
     assert code_of(error_of(inside("organizations").list_accounts)) == "AccessDeniedException"
-    assert code_of(error_of(client.create_account, Email="DEV@example.com", AccountName="again")) \
-        == "DuplicateAccountException"
+    again = client.create_account(Email="DEV@example.com", AccountName="again")["CreateAccountStatus"]
+    failed = client.describe_create_account_status(CreateAccountRequestId=again["Id"])["CreateAccountStatus"]
+    assert (failed["State"], failed["FailureReason"]) == ("FAILED", "EMAIL_ALREADY_EXISTS")
+    assert "AccountId" not in failed
+    assert again["Id"] in [s["Id"] for s in client.list_create_account_status(States=["FAILED"])["CreateAccountStatuses"]]
 
 
 def test_the_event_of_a_new_account_hides_names(server, organization):
@@ -192,6 +198,9 @@ def test_services_and_delegated_administrators(server, organization):
     admin, client, *_ = organization
     account = new_account(client, "delegate")
     service = "cloudtrail.amazonaws.com"
+    error = error_of(client.register_delegated_administrator, AccountId=account, ServicePrincipal=service)
+    assert code_of(error) == "ConstraintViolationException"
+    assert error.response["Reason"] == "SERVICE_ACCESS_NOT_ENABLED"
     client.enable_aws_service_access(ServicePrincipal=service)
     assert [s["ServicePrincipal"] for s in client.list_aws_service_access_for_organization()[
         "EnabledServicePrincipals"]] == [service]
@@ -277,6 +286,7 @@ def test_members_leave_and_are_invited_back(server, organization):
     admin, client, described, root = organization
     account = new_account(client, "guest")
     inside = member(server, admin, account)("organizations")
+    client.enable_aws_service_access(ServicePrincipal="config.amazonaws.com")
     client.register_delegated_administrator(AccountId=account, ServicePrincipal="config.amazonaws.com")
     assert code_of(error_of(inside.leave_organization)) == "ConstraintViolationException"
     client.deregister_delegated_administrator(AccountId=account, ServicePrincipal="config.amazonaws.com")

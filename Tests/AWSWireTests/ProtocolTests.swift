@@ -97,6 +97,28 @@ struct XMLDocumentTests {
         #expect(throws: AWSError.self) { try XMLDocument.parse(Array(text.utf8)) }
     }
 
+    @Test func `characters that XML does not have are replaced, or referenced where S3 writes keys`() throws {
+        let text = "a\u{0}\u{1}\u{B}\t\n\u{FFFE}\u{FFFF}\u{FFFD}\u{10FFFF}\u{7F}\u{FFBF}"
+        let written = String(
+            decoding: XMLDocument.write(root: "R", namespace: nil, ["K": .string(text)]), as: UTF8.self)
+        let shown = "a\u{FFFD}\u{FFFD}\u{FFFD}\t\n\u{FFFD}\u{FFFD}\u{FFFD}\u{10FFFF}\u{7F}\u{FFBF}"
+        #expect(written.hasSuffix("<R><K>\(shown)</K></R>"))
+        #expect(try XMLDocument.parse(Array(written.utf8)).content.asStructure?["K"] == .string(shown))
+        let listed = WireProtocol.restXML.answer(
+            OperationAnswer(body: .xml(root: "R", ["Key": "\u{1}"])), operation: "ListObjects", requestID: "r",
+            hostID: "h")
+        let refused = WireProtocol.restXML.error(
+            AWSError("NoSuchKey", "\u{1}"), requestID: "r", hostID: "h", resource: "/\u{2}", hasBody: true)
+        #expect(Self.text(listed).contains("<Key>&#1;</Key>"))
+        #expect(Self.text(refused).contains("<Message>\u{FFFD}</Message><Resource>/\u{FFFD}</Resource>"))
+        #expect(XMLDocument.canCarry("\t\r\n \u{FFFD}\u{10FFFF}"))
+        for other in ["\u{0}", "\u{1F}", "\u{FFFE}", "\u{FFFF}"] { #expect(!XMLDocument.canCarry(other)) }
+    }
+
+    private static func text(_ answer: WireAnswer) -> String {
+        if case .bytes(let bytes) = answer.body { String(decoding: bytes, as: UTF8.self) } else { "" }
+    }
+
     @Test func `what is written is read back`() throws {
         let content: WireStructure = ["Key": "a<b>&\"c\"\r\n\u{E9}", "Size": 5, "Truncated": false, "Gone": .null]
         let (root, read) = try XMLDocument.parse(XMLDocument.write(root: "R", namespace: "urn:x", content))

@@ -290,6 +290,140 @@ final class IAMServiceTests {
         #expect(try await !take(step + 5))
     }
 
+    @Test func `texts have the characters that IAM's model gives them`() async throws {
+        let room = try await open()
+        _ = try await perform(room, "CreateUser", ["UserName": "alice"])
+        let trust: WireValue = .string(
+            #"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#
+        )
+        func tags(_ key: String, _ value: String) -> WireStructure {
+            ["UserName": "alice", "Tags": .list([.structure(["Key": .string(key), "Value": .string(value)])])]
+        }
+        func role(_ description: String) -> WireStructure {
+            ["RoleName": "r", "AssumeRolePolicyDocument": trust, "Description": .string(description)]
+        }
+        func managed(_ description: String) -> WireStructure {
+            ["PolicyName": "p", "PolicyDocument": policy("s3:*"), "Description": .string(description)]
+        }
+        func login(_ password: String) -> WireStructure { ["UserName": "alice", "Password": .string(password)] }
+        for (name, parameters) in [
+            ("CreateRole", role("a\u{1}")), ("CreateRole", role("\u{7F}")), ("CreateRole", role("\u{20AC}")),
+            ("CreatePolicy", managed("\u{1}")), ("CreatePolicy", managed("\u{FFFF}")),
+            ("TagUser", tags("k!", "v")), ("TagUser", tags("k", "a\u{1}b")), ("TagUser", tags("k", "a\u{A}b")),
+            ("UntagUser", ["UserName": "alice", "TagKeys": .list([.string(String(repeating: "x", count: 129))])]),
+            ("UntagUser", ["UserName": "alice", "TagKeys": .list([""])]), ("UntagUser", ["UserName": "alice"]),
+            ("CreateLoginProfile", login("\u{20AC}Abcdef123!")), ("CreateLoginProfile", login("\u{1}Abcdef123!")),
+        ] {
+            #expect(
+                await code { _ = try await perform(room, name, parameters) } == "ValidationError",
+                "\(name) \(parameters)")
+        }
+        _ = try await perform(room, "CreateRole", role("caf\u{E9}\t\r\n"))
+        _ = try await perform(room, "CreatePolicy", managed("\u{20AC}\t"))
+        _ = try await perform(room, "TagUser", tags("Stra\u{DF}e 1_.:/=+-@", ""))
+        _ = try await perform(room, "CreateLoginProfile", login("\u{E9}Abcdef123!"))
+    }
+
+    /// All rows of a list, asked for one by one.
+    private func pages(
+        _ room: Room, _ name: String, _ parameters: WireStructure, _ list: String
+    ) async throws -> [WireStructure] {
+        var rows: [WireStructure] = []
+        var marker: WireValue?
+        repeat {
+            var asked = parameters
+            asked.append("MaxItems", "1")
+            asked.append("Marker", ifPresent: marker)
+            let page = members(try await perform(room, name, asked))
+            rows += (page[list]?.asList ?? []).compactMap(\.asStructure)
+            marker = page["Marker"]
+        } while marker != nil && rows.count < 100
+        return rows
+    }
+
+    @Test func `pages show every row, also those whose names differ in case alone`() async throws {
+        let room = try await open()
+        let arn: WireValue = .string("arn:aws:iam::\(account):policy/p")
+        _ = try await perform(room, "CreatePolicy", ["PolicyName": "p", "PolicyDocument": policy("s3:*")])
+        for _ in 0..<4 {
+            _ = try await perform(room, "CreatePolicyVersion", ["PolicyArn": arn, "PolicyDocument": policy("s3:*")])
+        }
+        let versions = try await pages(room, "ListPolicyVersions", ["PolicyArn": arn], "Versions")
+        #expect(versions.compactMap { $0["VersionId"]?.asString } == ["v5", "v4", "v3", "v2", "v1"])
+        let keys = ["env", "ENV", "Env", "b", "B"]
+        _ = try await perform(
+            room, "TagPolicy",
+            [
+                "PolicyArn": arn,
+                "Tags": .list(keys.map { .structure(["Key": .string($0), "Value": "v"]) }),
+            ])
+        let shown = try await pages(room, "ListPolicyTags", ["PolicyArn": arn], "Tags")
+        #expect(shown.compactMap { $0["Key"]?.asString } == ["B", "b", "ENV", "Env", "env"])
+        for name in ["a", "B", "b"] {
+            _ = try await perform(room, "CreateVirtualMFADevice", ["VirtualMFADeviceName": .string(name)])
+        }
+        #expect(try await pages(room, "ListVirtualMFADevices", [:], "VirtualMFADevices").count == 3)
+        for (name, parameters) in [
+            ("ListPolicyVersions", ["PolicyArn": arn]), ("ListAccountAliases", [:]),
+        ] as [(String, WireStructure)] {
+            for (member, value) in [("MaxItems", "0"), ("MaxItems", "1001"), ("Marker", "!")] {
+                var asked = parameters
+                asked.append(member, .string(value))
+                #expect(await code { _ = try await perform(room, name, asked) } == "ValidationError")
+            }
+        }
+    }
+
+    @Test func `what is malformed is told from what is not there`() async throws {
+        let room = try await open()
+        _ = try await perform(room, "CreateUser", ["UserName": "alice"])
+        let none: WireValue = .string("arn:aws:iam::\(account):policy/none")
+        let managed: WireValue = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+        let malformed: WireValue = "arn:aws:iam::bad:nonsense-----"
+        for (expected, name, parameters) in [
+            ("InvalidInput", "AttachUserPolicy", ["UserName": "alice", "PolicyArn": malformed]),
+            ("NoSuchEntity", "AttachUserPolicy", ["UserName": "alice", "PolicyArn": none]),
+            ("InvalidInput", "GetOpenIDConnectProvider", ["OpenIDConnectProviderArn": malformed]),
+            ("InvalidInput", "SimulatePrincipalPolicy", ["PolicySourceArn": .string("arn:aws:iam::\(account):root")]),
+            ("AccessDenied", "DeletePolicy", ["PolicyArn": managed]),
+            ("NoSuchEntity", "DeletePolicy", ["PolicyArn": none]),
+            ("ValidationError", "DeletePolicyVersion", ["PolicyArn": none, "VersionId": "x1"]),
+            ("NoSuchEntity", "DeletePolicyVersion", ["PolicyArn": none, "VersionId": "v10"]),
+            ("ValidationError", "ListUsers", ["PathPrefix": "a/"]),
+            ("ValidationError", "ListPolicies", ["PathPrefix": "a/"]),
+            ("ValidationError", "UpdateAccountPasswordPolicy", ["MaxPasswordAge": "0"]),
+            ("ValidationError", "UpdateAccountPasswordPolicy", ["PasswordReusePrevention": "0"]),
+            ("ValidationError", "GetContextKeysForCustomPolicy", [:]),
+            (
+                "ValidationError", "SimulateCustomPolicy",
+                [
+                    "PolicyInputList": .list([policy("s3:*")]), "ActionNames": .list(["s3:GetObject"]),
+                    "ContextEntries": .list([
+                        .structure([
+                            "ContextKeyName": "aws:x", "ContextKeyType": "text", "ContextKeyValues": .list(["1"]),
+                        ])
+                    ]),
+                ]
+            ),
+        ] as [(String, String, WireStructure)] {
+            #expect(await code { _ = try await perform(room, name, parameters) } == expected, "\(name) \(parameters)")
+        }
+    }
+
+    @Test func `a device's QR code is a picture, whatever the length of its name`() async throws {
+        let room = try await open()
+        for count in [1, 226] {
+            let name = String(repeating: "n", count: count)
+            let made = members(
+                try await perform(room, "CreateVirtualMFADevice", ["VirtualMFADeviceName": .string(name)]))
+            let code = try #require(made["VirtualMFADevice"]?.asStructure?["QRCodePNG"]?.asString)
+            let picture = try #require(Base64.decode(code))
+            #expect(picture.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]))
+            // The width in pixels: versions 6 and 15, four modules of border on each side, four pixels to a module.
+            #expect(Int(picture[18]) << 8 | Int(picture[19]) == (count == 1 ? 49 : 85) * 4)
+        }
+    }
+
     @Test func `every AWS managed policy can be read`() async throws {
         let room = try await open()
         let pages = try await perform(room, "ListPolicies", ["Scope": "AWS", "MaxItems": "1000"])

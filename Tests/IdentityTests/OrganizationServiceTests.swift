@@ -179,6 +179,65 @@ final class OrganizationServiceTests {
         #expect(await refusal(house, "CreateOrganization", [:], by: member) == "AlreadyInOrganizationException")
     }
 
+    @Test func `service control policies are there to use before they are enabled in the root`() async throws {
+        let house = try await open()
+        let types: WireValue = .list([.structure(["Type": "SERVICE_CONTROL_POLICY", "Status": "ENABLED"])])
+        let made = try await perform(house, "CreateOrganization", ["FeatureSet": "ALL"])
+        #expect(made["Organization"]?.asStructure?["AvailablePolicyTypes"] == types)
+        let root = try await perform(house, "ListRoots", [:])["Roots"]?.asList?.first?.asStructure
+        #expect(root?["PolicyTypes"] == .list([]))
+        let id = try #require(root?["Id"])
+        let asked: WireStructure = ["RootId": id, "PolicyType": "SERVICE_CONTROL_POLICY"]
+        #expect(await refusal(house, "EnablePolicyType", asked) == nil)
+        #expect(await refusal(house, "EnablePolicyType", asked) == "PolicyTypeAlreadyEnabledException")
+        #expect(await refusal(house, "DisablePolicyType", asked) == nil)
+        let shown = try await perform(house, "DescribeOrganization", [:])
+        #expect(shown["Organization"]?.asStructure?["AvailablePolicyTypes"] == types)
+    }
+
+    @Test func `an account whose e-mail address is taken fails, which its request's status says`() async throws {
+        let house = try await made()
+        _ = try await account(house, "dev")
+        let asked = try await perform(house, "CreateAccount", ["Email": "DEV@example.com", "AccountName": "again"])
+        let status = try #require(asked["CreateAccountStatus"]?.asStructure)
+        #expect(status["State"] == "IN_PROGRESS")
+        let id = try #require(status["Id"])
+        // What is kept is read again.
+        let again = try await open()
+        let described = try await perform(again, "DescribeCreateAccountStatus", ["CreateAccountRequestId": id])
+        let failed = try #require(described["CreateAccountStatus"]?.asStructure)
+        #expect(failed["State"] == "FAILED" && failed["FailureReason"] == "EMAIL_ALREADY_EXISTS")
+        #expect(failed["AccountId"] == nil)
+        for (states, count) in [(nil, 2), (["FAILED"], 1), (["SUCCEEDED"], 1), (["IN_PROGRESS"], 0)]
+            as [([WireValue]?, Int)]
+        {
+            var parameters: WireStructure = [:]
+            parameters.append("States", ifPresent: states.map { .list($0) })
+            let listed = try await perform(again, "ListCreateAccountStatus", parameters)
+            #expect(listed["CreateAccountStatuses"]?.asList?.count == count)
+        }
+        #expect(try await perform(again, "ListAccounts", [:])["Accounts"]?.asList?.count == 2)
+    }
+
+    @Test func `a service has no delegated administrator before it has access`() async throws {
+        let house = try await made()
+        let member = try await account(house, "dev")
+        let asked: WireStructure = ["AccountId": .string(member), "ServicePrincipal": "config.amazonaws.com"]
+        do {
+            _ = try await perform(house, "RegisterDelegatedAdministrator", asked)
+            Issue.record("registered")
+        } catch let error as AWSError {
+            #expect(error.code == "ConstraintViolationException")
+            #expect(error.details.map(\.name) == ["Reason"])
+            let answer = WireProtocol.json(version: "1.1").error(
+                error, requestID: "r", hostID: "h", resource: "", hasBody: true)
+            guard case .bytes(let bytes) = answer.body else { return }
+            #expect(try WireValue(json: bytes).asStructure?["Reason"] == "SERVICE_ACCESS_NOT_ENABLED")
+        }
+        _ = try await perform(house, "EnableAWSServiceAccess", ["ServicePrincipal": "config.amazonaws.com"])
+        #expect(await refusal(house, "RegisterDelegatedAdministrator", asked) == nil)
+    }
+
     @Test func `pages follow each other without gap`() async throws {
         let house = try await made()
         for name in ["a1", "b2", "c3"] { _ = try await account(house, name) }

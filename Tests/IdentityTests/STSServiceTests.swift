@@ -315,6 +315,8 @@ struct STSServiceTests {
             (["RoleArn": "arn:aws:iam::12:role/abcdefgh"], "ValidationError"),
             (["TransitiveTagKeys": ["x"]], "InvalidParameterValue"),
             (["Tags": [.structure(["Key": "aws:x", "Value": "b"])]], "InvalidParameterValue"),
+            (["Tags": [.structure(["Key": "k!", "Value": "b"])]], "ValidationError"),
+            (["Tags": [.structure(["Key": "k", "Value": "a\u{1}"])]], "ValidationError"),
             (
                 [
                     "Tags": .list(

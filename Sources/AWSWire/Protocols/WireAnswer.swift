@@ -44,7 +44,8 @@ extension WireProtocol {
             body = .bytes(bytes)
         case .xml(let root, let content):
             headers.append(WireHeader("content-type", "application/xml"))
-            body = .bytes(XMLDocument.write(root: root, namespace: Self.s3Namespace, content))
+            body = .bytes(
+                XMLDocument.write(root: root, namespace: Self.s3Namespace, content, forbidden: .referenced))
         case .members(let members):
             switch self {
             case .json(let version):
@@ -60,7 +61,9 @@ extension WireProtocol {
                         operation: operation, namespace: namespace, members: members, requestID: requestID))
             case .restXML:
                 headers.append(WireHeader("content-type", "application/xml"))
-                body = .bytes(XMLDocument.write(root: "\(operation)Result", namespace: Self.s3Namespace, members))
+                body = .bytes(
+                    XMLDocument.write(
+                        root: "\(operation)Result", namespace: Self.s3Namespace, members, forbidden: .referenced))
             }
         case .none:
             switch self {
@@ -92,7 +95,9 @@ extension WireProtocol {
         case .json(let version):
             headers.append(WireHeader("content-type", "application/x-amz-json-\(version)"))
             headers.append(WireHeader("x-amzn-errortype", error.code))
-            body = WireValue.structure(["__type": .string(error.code), "Message": .string(error.message)]).json
+            var content: WireStructure = ["__type": .string(error.code), "Message": .string(error.message)]
+            content.members += error.details
+            body = WireValue.structure(content).json
         case .restJSON:
             headers.append(WireHeader("content-type", "application/json"))
             headers.append(WireHeader("x-amzn-errortype", error.code))

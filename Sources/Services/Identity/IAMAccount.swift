@@ -38,11 +38,9 @@ extension IAMService {
     }
 
     @Sendable func listAccountAliases(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
-        _ = try input.fields("Marker", "MaxItems")
-        let alias = store.account(call.accountID).settings.alias
-        return IAMAnswer([
-            "AccountAliases": .list(alias.map { [.string($0)] } ?? []), "IsTruncated": false,
-        ])
+        let fields = try input.fields("Marker", "MaxItems")
+        let aliases = [store.account(call.accountID).settings.alias].compactMap { $0 }
+        return IAMAnswer(try fields.page(aliases, by: { $0 }, "AccountAliases") { .string($0) })
     }
 
     @Sendable func deleteAccountAlias(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {

@@ -143,7 +143,7 @@ extension IAMService {
         _ kind: IdentityEntity.Kind, _ member: String, _ input: IAMRequest, _ call: Call
     ) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields(member, "PolicyArn")
-        let arn = try fields.requiredARN("PolicyArn")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
         try await change(kind, try fields.requiredName(member, max: 128), call) { entity, account throws(AWSError) in
             guard account.policy(arn: arn) != nil else {
                 throw .noSuchEntity("Policy \(arn) does not exist or is not attachable.")
@@ -169,7 +169,7 @@ extension IAMService {
         _ kind: IdentityEntity.Kind, _ member: String, _ input: IAMRequest, _ call: Call
     ) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields(member, "PolicyArn")
-        let arn = try fields.requiredARN("PolicyArn")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
         try await change(kind, try fields.requiredName(member, max: 128), call) { entity, _ throws(AWSError) in
             guard entity.attached.contains(arn) else { throw .noSuchPolicy(arn) }
             entity.attached.removeAll { $0 == arn }
@@ -182,7 +182,7 @@ extension IAMService {
     ) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields(member, "PathPrefix", "Marker", "MaxItems")
         let entity = try entity(kind, try fields.requiredName(member, max: 128), call)
-        let prefix = try fields.text("PathPrefix", max: 512) ?? "/"
+        let prefix = try fields.pathPrefix()
         let account = store.account(call.accountID)
         let policies = entity.attached.compactMap { account.policy(arn: $0) }
             .filter { $0.path.hasPrefix(prefix) }.sorted { $0.arn.lowercased() < $1.arn.lowercased() }

@@ -54,7 +54,7 @@ extension IAMService {
 
     @Sendable func untagDevice(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("SerialNumber", "TagKeys")
-        let keys = Set(try fields.strings("TagKeys") ?? [])
+        let keys = Set(try fields.tagKeys())
         return try await changeTags(try device(fields, call).serial, call) { tags throws(AWSError) in
             tags.removeAll { keys.contains($0.key) }
         }

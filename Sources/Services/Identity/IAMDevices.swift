@@ -26,7 +26,7 @@ extension IAMService {
         "InvalidAuthenticationCode", status: 403, "Authentication code for device is not valid.",
         recordedCode: "InvalidAuthenticationCodeException")
 
-    /// The seed is shown this once; the event has the serial number alone.
+    /// The seed is shown this once, also as the QR code that authenticators read; the event has the serial number alone.
     @Sendable func createDevice(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("VirtualMFADeviceName", "Path", "Tags")
         let name = try fields.requiredName("VirtualMFADeviceName", max: 226)
@@ -49,13 +49,15 @@ extension IAMService {
             }
             account.put(new)
         }
+        var shown: WireStructure = [
+            "SerialNumber": .string(serial), "Base32StringSeed": .string(Base64.encode(Array(seed.utf8))),
+        ]
+        let owner = store.account(call.accountID).settings.alias ?? call.accountID
+        let code = QRCode(Array("otpauth://totp/\(name)@\(owner)?secret=\(seed)".utf8))
+        shown.append("QRCodePNG", ifPresent: code.map { .string(Base64.encode($0.png)) })
         return IAMAnswer(
-            [
-                "VirtualMFADevice": .structure([
-                    "SerialNumber": .string(serial),
-                    "Base32StringSeed": .string(Base64.encode(Array(seed.utf8))),
-                ])
-            ], recorded: ["VirtualMFADevice": .structure(["SerialNumber": .string(serial)])])
+            ["VirtualMFADevice": .structure(shown)],
+            recorded: ["VirtualMFADevice": .structure(["SerialNumber": .string(serial)])])
     }
 
     /// Two codes in a row prove that the device and the seed agree.

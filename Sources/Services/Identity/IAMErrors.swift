@@ -16,6 +16,10 @@ extension AWSError {
 
     static func noSuchPolicy(_ arn: String) -> AWSError { noSuchEntity("Policy \(arn) was not found.") }
 
+    static func managedByAWS(_ arn: String) -> AWSError {
+        AWSError("AccessDenied", status: 403, "Policy \(arn) is managed by AWS and cannot be changed.")
+    }
+
     static func entityExists(_ message: String) -> AWSError {
         AWSError("EntityAlreadyExists", status: 409, message, recordedCode: "EntityAlreadyExistsException")
     }

@@ -48,7 +48,7 @@ extension IAMService {
 
     @Sendable func listGroups(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PathPrefix", "Marker", "MaxItems")
-        let prefix = try fields.text("PathPrefix", max: 512) ?? "/"
+        let prefix = try fields.pathPrefix()
         let groups = store.account(call.accountID).all(.group).filter { $0.path.hasPrefix(prefix) }
         return IAMAnswer(try fields.page(groups, by: \.name, "Groups") { Self.shape(group: $0) })
     }

@@ -29,6 +29,19 @@ extension IAMService {
         .noSuchEntity("Login Profile for User \(name) cannot be found.")
     }
 
+    /// A password that is to be set. What is wrong about it is said without it.
+    ///
+    /// - Throws: `ValidationError`.
+    private static func password(_ fields: IAMFields, _ member: String) throws(AWSError) -> String? {
+        guard let password = try fields.text(member, max: 128) else { return nil }
+        guard TextPattern.password.matches(password) else {
+            throw .constraint(
+                member, "****",
+                "Member must satisfy regular expression pattern: \(TextPattern.password.pattern)")
+        }
+        return password
+    }
+
     /// Worked out in the shared pool, since it takes a good part of a second.
     private func hash(_ password: String) async -> PasswordHash {
         let salt = randomBytes(PasswordHash.saltBytes)
@@ -87,7 +100,7 @@ extension IAMService {
         let fields = try input.fields("UserName", "Password", "PasswordResetRequired")
         let name = try userName(fields, call)
         _ = try entity(.user, name, call)
-        let password = try fields.required("Password", max: 128)
+        guard let password = try Self.password(fields, "Password") else { throw .missing("Password") }
         try check(password, user: name, in: call.accountID)
         let profile = IdentityEntity.LoginProfile(
             password: await hash(password), created: call.time,
@@ -110,7 +123,7 @@ extension IAMService {
     @Sendable func updateLoginProfile(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("UserName", "Password", "PasswordResetRequired")
         let name = try fields.requiredName("UserName", max: 64)
-        let password = try fields.text("Password", max: 128)
+        let password = try Self.password(fields, "Password")
         if let password { try check(password, user: name, in: call.accountID) }
         let mustReset = try fields.flag("PasswordResetRequired")
         var hashed: PasswordHash?
@@ -139,7 +152,7 @@ extension IAMService {
             throw AWSError("InvalidUserType", "Only IAM Users can change their own password")
         }
         let old = try fields.required("OldPassword", max: 128)
-        let new = try fields.required("NewPassword", max: 128)
+        guard let new = try Self.password(fields, "NewPassword") else { throw .missing("NewPassword") }
         guard let profile = try entity(.user, name, call).loginProfile else { throw Self.noProfile(name) }
         guard await profile.password.isRight(old) else {
             throw AWSError("InvalidInput", "The old password was incorrect.", recordedCode: "InvalidInputException")
@@ -165,8 +178,8 @@ extension IAMService {
             "MinimumPasswordLength", "RequireSymbols", "RequireNumbers", "RequireUppercaseCharacters",
             "RequireLowercaseCharacters", "AllowUsersToChangePassword", "MaxPasswordAge", "PasswordReusePrevention",
             "HardExpiry")
-        let age = try fields.number("MaxPasswordAge", 0...1095)
-        let reuse = try fields.number("PasswordReusePrevention", 0...24)
+        let age = try fields.number("MaxPasswordAge", 1...1095)
+        let reuse = try fields.number("PasswordReusePrevention", 1...24)
         var policy: WireStructure = [
             "MinimumPasswordLength": .integer(try fields.number("MinimumPasswordLength", 6...128) ?? 6)
         ]
@@ -176,9 +189,9 @@ extension IAMService {
         ] {
             policy.append(member, .bool(try fields.flag(member) ?? false))
         }
-        policy.append("ExpirePasswords", .bool((age ?? 0) > 0))
-        if let age, age > 0 { policy.append("MaxPasswordAge", .integer(age)) }
-        if let reuse, reuse > 0 { policy.append("PasswordReusePrevention", .integer(reuse)) }
+        policy.append("ExpirePasswords", .bool(age != nil))
+        policy.append("MaxPasswordAge", ifPresent: age.map { .integer($0) })
+        policy.append("PasswordReusePrevention", ifPresent: reuse.map { .integer($0) })
         policy.append("HardExpiry", .bool(try fields.flag("HardExpiry") ?? false))
         let new = policy
         try await changeSettings(call) { settings throws(AWSError) in settings.passwordPolicy = new }

@@ -57,9 +57,7 @@ extension IAMService {
     ) async throws(AWSError) -> Result {
         try await store.change(call.accountID) { account throws(AWSError) in
             guard var policy = account.policy(arn: arn) else { throw .noSuchPolicy(arn) }
-            guard policy.owner == account.accountID else {
-                throw AWSError("AccessDenied", status: 403, "Policy \(arn) is managed by AWS and cannot be changed.")
-            }
+            guard policy.owner == account.accountID else { throw .managedByAWS(arn) }
             let result = try body(&policy)
             account.put(policy)
             return result
@@ -70,11 +68,15 @@ extension IAMService {
         let fields = try input.fields("PolicyName", "Path", "PolicyDocument", "Description", "Tags")
         let name = try fields.requiredName("PolicyName", max: 128)
         let path = try fields.path()
+        let description = try fields.text("Description", max: 1000, min: 0)
+        guard XMLDocument.canCarry(description ?? "") else {
+            throw .constraint("Description", description ?? "", "Member must have characters of XML 1.0 alone")
+        }
         let text = try fields.required("PolicyDocument")
         _ = try identityPolicy(text, name: name, limit: .managed)
         var policy = ManagedPolicy(
             owner: call.accountID, name: name, path: path, id: FreshID.entity("ANPA", randomBytes), created: call.time,
-            description: try fields.text("Description", max: 1000, min: 0), text: text)
+            description: description, text: text)
         policy.tags = try fields.tags(ignoringCase: false)
         let new = policy
         let shown = try await store.change(call.accountID) { account throws(AWSError) in
@@ -91,7 +93,7 @@ extension IAMService {
     }
 
     @Sendable func getPolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
-        let policy = try policy(try input.fields("PolicyArn").requiredARN("PolicyArn"), call)
+        let policy = try policy(try input.fields("PolicyArn").requiredARN("PolicyArn", of: "policy"), call)
         return IAMAnswer(["Policy": .structure(Self.shape(policy: policy, in: store.account(call.accountID)))])
     }
 
@@ -101,7 +103,7 @@ extension IAMService {
         let scope = try fields.word("Scope", ["All", "AWS", "Local"]) ?? "All"
         let usage = try fields.word("PolicyUsageFilter", ["PermissionsPolicy", "PermissionsBoundary"])
         let isOnlyAttached = try fields.flag("OnlyAttached") ?? false
-        let prefix = try fields.text("PathPrefix", max: 512) ?? "/"
+        let prefix = try fields.pathPrefix()
         let account = store.account(call.accountID)
         var policies: [ManagedPolicy] = []
         if scope != "AWS" { policies += account.customerPolicies }
@@ -121,11 +123,10 @@ extension IAMService {
     }
 
     @Sendable func deletePolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
-        let arn = try input.fields("PolicyArn").requiredARN("PolicyArn")
+        let arn = try input.fields("PolicyArn").requiredARN("PolicyArn", of: "policy")
         try await store.change(call.accountID) { account throws(AWSError) in
-            guard let policy = account.policy(arn: arn), policy.owner == account.accountID else {
-                throw .noSuchPolicy(arn)
-            }
+            guard let policy = account.policy(arn: arn) else { throw .noSuchPolicy(arn) }
+            guard policy.owner == account.accountID else { throw .managedByAWS(arn) }
             guard account.entities(attachedTo: arn).isEmpty, account.entities(boundedBy: arn).isEmpty else {
                 throw .deleteConflict("Cannot delete a policy attached to entities.")
             }
@@ -141,7 +142,7 @@ extension IAMService {
 
     @Sendable func createPolicyVersion(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "PolicyDocument", "SetAsDefault")
-        let arn = try fields.requiredARN("PolicyArn")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
         let document = try identityPolicy(try fields.required("PolicyDocument"), name: arn, limit: .managed)
         let isDefault = try fields.flag("SetAsDefault") ?? false
         let shown = try await changePolicy(arn, call) { policy throws(AWSError) in
@@ -162,8 +163,8 @@ extension IAMService {
 
     @Sendable func getPolicyVersion(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "VersionId")
-        let arn = try fields.requiredARN("PolicyArn")
-        let id = try fields.required("VersionId")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
+        let id = try fields.requiredVersion()
         let policy = try policy(arn, call)
         guard let version = policy.versions.first(where: { $0.id == id }) else { throw Self.noSuchVersion(id, arn) }
         return IAMAnswer(["PolicyVersion": .structure(Self.shape(version, of: policy, hasDocument: true))])
@@ -171,20 +172,21 @@ extension IAMService {
 
     @Sendable func listPolicyVersions(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "Marker", "MaxItems")
-        let policy = try policy(try fields.requiredARN("PolicyArn"), call)
-        let versions = policy.versions.sorted { $0.created < $1.created || ($0.created == $1.created && $0.id < $1.id) }
-        // At most five: one page.
-        return IAMAnswer([
-            "Versions": .list(
-                versions.reversed().map { .structure(Self.shape($0, of: policy, hasDocument: false)) }),
-            "IsTruncated": false,
-        ])
+        let policy = try policy(try fields.requiredARN("PolicyArn", of: "policy"), call)
+        // The newest version comes first: a page is in the order of names, so the names here count down.
+        func place(_ version: ManagedPolicy.Version) -> String {
+            String(Int64.max - (Int64(version.id.dropFirst()) ?? 0))
+        }
+        return IAMAnswer(
+            try fields.page(policy.versions, by: place, "Versions") {
+                .structure(Self.shape($0, of: policy, hasDocument: false))
+            })
     }
 
     @Sendable func deletePolicyVersion(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "VersionId")
-        let arn = try fields.requiredARN("PolicyArn")
-        let id = try fields.required("VersionId")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
+        let id = try fields.requiredVersion()
         try await changePolicy(arn, call) { policy throws(AWSError) in
             guard policy.versions.contains(where: { $0.id == id }) else { throw Self.noSuchVersion(id, arn) }
             guard policy.defaultVersion != id else {
@@ -197,8 +199,8 @@ extension IAMService {
 
     @Sendable func setDefaultPolicyVersion(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "VersionId")
-        let arn = try fields.requiredARN("PolicyArn")
-        let id = try fields.required("VersionId")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
+        let id = try fields.requiredVersion()
         try await changePolicy(arn, call) { policy throws(AWSError) in
             guard policy.versions.contains(where: { $0.id == id }) else { throw Self.noSuchVersion(id, arn) }
             policy.defaultVersion = id
@@ -214,7 +216,7 @@ extension IAMService {
     @Sendable func tagPolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "Tags")
         let tags = try fields.tags(ignoringCase: false)
-        try await changePolicy(try fields.requiredARN("PolicyArn"), call) { policy throws(AWSError) in
+        try await changePolicy(try fields.requiredARN("PolicyArn", of: "policy"), call) { policy throws(AWSError) in
             try Self.merge(tags, into: &policy.tags, ignoringCase: false)
         }
         return IAMAnswer()
@@ -222,8 +224,8 @@ extension IAMService {
 
     @Sendable func untagPolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "TagKeys")
-        let keys = Set(try fields.strings("TagKeys") ?? [])
-        try await changePolicy(try fields.requiredARN("PolicyArn"), call) { policy throws(AWSError) in
+        let keys = Set(try fields.tagKeys())
+        try await changePolicy(try fields.requiredARN("PolicyArn", of: "policy"), call) { policy throws(AWSError) in
             policy.tags.removeAll { keys.contains($0.key) }
         }
         return IAMAnswer()
@@ -231,18 +233,19 @@ extension IAMService {
 
     @Sendable func listPolicyTags(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyArn", "Marker", "MaxItems")
-        return IAMAnswer(try Self.tagPage(try policy(try fields.requiredARN("PolicyArn"), call).tags, fields))
+        return IAMAnswer(
+            try Self.tagPage(try policy(try fields.requiredARN("PolicyArn", of: "policy"), call).tags, fields))
     }
 
     @Sendable func listEntitiesForPolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields(
             "PolicyArn", "EntityFilter", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems")
-        let arn = try fields.requiredARN("PolicyArn")
+        let arn = try fields.requiredARN("PolicyArn", of: "policy")
         _ = try policy(arn, call)
         let filter = try fields.word(
             "EntityFilter", ["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"])
         let usage = try fields.word("PolicyUsageFilter", ["PermissionsPolicy", "PermissionsBoundary"])
-        let prefix = try fields.text("PathPrefix", max: 512) ?? "/"
+        let prefix = try fields.pathPrefix()
         let account = store.account(call.accountID)
         var entities: [IdentityEntity] = []
         if usage != "PermissionsBoundary" { entities += account.entities(attachedTo: arn) }

@@ -26,7 +26,7 @@ extension IAMService {
         _ fields: IAMFields, _ call: Call,
         _ body: @escaping @Sendable (inout IdentityProvider) throws(AWSError) -> Void
     ) async throws(AWSError) -> IAMAnswer {
-        let arn = try fields.requiredARN(Self.arnMember)
+        let arn = try fields.requiredARN(Self.arnMember, of: "oidc-provider")
         try await store.change(call.accountID) { account throws(AWSError) in
             guard var provider = account.provider(arn: arn) else { throw Self.noSuchProvider(arn) }
             try body(&provider)
@@ -81,7 +81,7 @@ extension IAMService {
     }
 
     private func provider(_ fields: IAMFields, _ call: Call) throws(AWSError) -> IdentityProvider {
-        let arn = try fields.requiredARN(Self.arnMember)
+        let arn = try fields.requiredARN(Self.arnMember, of: "oidc-provider")
         guard let provider = store.account(call.accountID).provider(arn: arn) else { throw Self.noSuchProvider(arn) }
         return provider
     }
@@ -104,7 +104,7 @@ extension IAMService {
     }
 
     @Sendable func deleteProvider(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
-        let arn = try input.fields(Self.arnMember).requiredARN(Self.arnMember)
+        let arn = try input.fields(Self.arnMember).requiredARN(Self.arnMember, of: "oidc-provider")
         try await store.change(call.accountID) { account throws(AWSError) in
             guard let provider = account.provider(arn: arn) else { throw Self.noSuchProvider(arn) }
             account.remove(provider)
@@ -148,7 +148,7 @@ extension IAMService {
 
     @Sendable func untagProvider(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields(Self.arnMember, "TagKeys")
-        let keys = Set(try fields.strings("TagKeys") ?? [])
+        let keys = Set(try fields.tagKeys())
         return try await changeProvider(fields, call) { provider throws(AWSError) in
             provider.tags.removeAll { keys.contains($0.key) }
         }

@@ -100,7 +100,7 @@ extension IAMService {
         var role = IdentityEntity(
             kind: .role, accountID: call.accountID, name: try fields.requiredName("RoleName", max: 64),
             path: try fields.path(), id: FreshID.entity("AROA", randomBytes), created: call.time)
-        role.description = try fields.text("Description", max: 1000, min: 0)
+        role.description = try fields.text("Description", max: 1000, min: 0, as: .description)
         role.maxSessionDuration = try fields.number("MaxSessionDuration", 3600...43200) ?? 3600
         role.tags = try fields.tags(ignoringCase: true)
         role.boundary = try boundary(fields, in: call.accountID)
@@ -125,7 +125,7 @@ extension IAMService {
 
     @Sendable func listRoles(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PathPrefix", "Marker", "MaxItems")
-        let prefix = try fields.text("PathPrefix", max: 512) ?? "/"
+        let prefix = try fields.pathPrefix()
         let roles = store.account(call.accountID).all(.role).filter { $0.path.hasPrefix(prefix) }
         return IAMAnswer(
             try fields.page(roles, by: \.name, "Roles") { .structure(shape(role: $0, isFull: false)) })
@@ -133,7 +133,7 @@ extension IAMService {
 
     @Sendable func updateRole(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("RoleName", "Description", "MaxSessionDuration")
-        let description = try fields.text("Description", max: 1000, min: 0)
+        let description = try fields.text("Description", max: 1000, min: 0, as: .description)
         let duration = try fields.number("MaxSessionDuration", 3600...43200)
         try await change(.role, try fields.requiredName("RoleName", max: 64), call) { role, _ throws(AWSError) in
             if let description { role.description = description }
@@ -144,7 +144,9 @@ extension IAMService {
 
     @Sendable func updateRoleDescription(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("RoleName", "Description")
-        let description = try fields.required("Description", max: 1000, min: 0)
+        guard let description = try fields.text("Description", max: 1000, min: 0, as: .description) else {
+            throw .missing("Description")
+        }
         let role = try await change(.role, try fields.requiredName("RoleName", max: 64), call) {
             role, _ throws(AWSError) in
             role.description = description
@@ -194,6 +196,6 @@ extension IAMService {
     ) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("RoleName", "Marker", "MaxItems")
         _ = try entity(.role, try fields.requiredName("RoleName", max: 64), call)
-        return IAMAnswer(["InstanceProfiles": .list([]), "IsTruncated": false])
+        return IAMAnswer(try fields.page([String](), by: { $0 }, "InstanceProfiles") { .string($0) })
     }
 }

@@ -18,6 +18,10 @@ extension IAMService {
         "ResourceOwner", "CallerArn", "ContextEntries", "ResourceHandlingOption", "Marker", "MaxItems",
     ]
 
+    private static let contextKeyTypes = ["string", "numeric", "boolean", "ip", "binary", "date"].flatMap {
+        [$0, $0 + "List"]
+    }
+
     @Sendable func simulateCustomPolicy(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try known(input, Self.members)
         guard fields.structure["PolicyInputList"] != nil else { throw .missing("PolicyInputList") }
@@ -46,6 +50,12 @@ extension IAMService {
     /// The user, group or role whose policies are asked for.
     private func source(_ fields: IAMFields, _ call: Call) throws(AWSError) -> IdentityEntity {
         let arn = try fields.requiredARN("PolicySourceArn")
+        let resource = arn.split(separator: ":", maxSplits: 5, omittingEmptySubsequences: false)[5].split(
+            separator: "/")
+        guard resource.count >= 2, IdentityEntity.Kind(rawValue: String(resource[0])) != nil else {
+            throw .invalidInput(
+                "Invalid Entity Arn: \(arn) does not clearly define entity type and name.")
+        }
         let account = store.account(call.accountID)
         for kind in IdentityEntity.Kind.allCases {
             if let found = account.all(kind).first(where: { $0.arn == arn }) { return found }
@@ -92,7 +102,7 @@ extension IAMService {
             let entry = IAMFields(structure: item.asStructure ?? WireStructure())
             let name = try entry.required("ContextKeyName", max: 256)
             let values = try entry.strings("ContextKeyValues") ?? []
-            let isList = try entry.text("ContextKeyType")?.hasSuffix("List") ?? false
+            let isList = try entry.word("ContextKeyType", Self.contextKeyTypes)?.hasSuffix("List") ?? false
             context[name] = isList ? ContextValue(set: values) : ContextValue(values.first ?? "")
         }
         guard let actions = try fields.strings("ActionNames"), !actions.isEmpty else { throw .missing("ActionNames") }
@@ -185,6 +195,7 @@ extension IAMService {
         _ input: IAMRequest, _ call: Call
     ) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PolicyInputList")
+        guard fields.structure["PolicyInputList"] != nil else { throw .missing("PolicyInputList") }
         return Self.contextKeys(try documents(fields, "PolicyInputList", as: .identity))
     }
 

@@ -75,7 +75,7 @@ extension IAMService {
 
     @Sendable func listUsers(_ input: IAMRequest, _ call: Call) async throws(AWSError) -> IAMAnswer {
         let fields = try input.fields("PathPrefix", "Marker", "MaxItems")
-        let prefix = try fields.text("PathPrefix", max: 512) ?? "/"
+        let prefix = try fields.pathPrefix()
         let users = store.account(call.accountID).all(.user).filter { $0.path.hasPrefix(prefix) }
         return IAMAnswer(try fields.page(users, by: \.name, "Users") { Self.shape($0, isFull: false) })
     }
@@ -150,7 +150,7 @@ extension IAMService {
         _ kind: IdentityEntity.Kind, _ member: String, _ fields: IAMFields, _ call: Call
     ) async throws(AWSError) -> IAMAnswer {
         let name = try fields.requiredName(member, max: 128)
-        let keys = Set(try fields.strings("TagKeys")?.map { $0.lowercased() } ?? [])
+        let keys = Set(try fields.tagKeys().map { $0.lowercased() })
         try await change(kind, name, call) { entity, _ throws(AWSError) in
             entity.tags.removeAll { keys.contains($0.key.lowercased()) }
         }
@@ -165,7 +165,7 @@ extension IAMService {
     }
 
     static func tagPage(_ tags: [IdentityEntity.Tag], _ fields: IAMFields) throws(AWSError) -> WireStructure {
-        try fields.page(tags.sorted { $0.key.lowercased() < $1.key.lowercased() }, by: \.key, "Tags") {
+        try fields.page(tags, by: \.key, "Tags") {
             .structure(["Key": .string($0.key), "Value": .string($0.value)])
         }
     }
@@ -189,6 +189,6 @@ extension IAMService {
 
     private func nothing(_ member: String, _ fields: IAMFields, _ call: Call) throws(AWSError) -> IAMAnswer {
         _ = try entity(.user, try userName(fields, call), call)
-        return IAMAnswer([member: .list([]), "IsTruncated": false])
+        return IAMAnswer(try fields.page([String](), by: { $0 }, member) { .string($0) })
     }
 }

@@ -7,7 +7,7 @@
 //     "Former": rows of the same form, of accounts that have left,
 //     "Handshakes": [[id, account, target, state, requested, expires, notes]], "HandshakeTags": [[id, key, value]], "Units": [[id, name, parent]],
 //     "Policies": [[id, name, description, type, content]], "Attached": [[target, policy]],
-//     "Requests": [[id, account, name, requested]], "Tags": [[resource, key, value]] }
+//     "Requests": [[id, account, name, requested]], a failed one's with the reason at the end, "Tags": [[resource, key, value]] }
 //
 // A data folder has one organization: every account but the first is made by it. Source of the forms of ids and ARNs:
 // botocore's model of organizations 2016-11-28.
@@ -108,12 +108,18 @@ struct Organization: Sendable {
         var since: Timestamp
     }
 
-    /// A request to create an account; all of them have succeeded.
+    /// A request to create an account, which has succeeded or failed by the time it is kept.
     struct Request: Sendable {
         var id: String
+        /// Empty where none was made.
         var account: String
         var name: String
         var requested: Timestamp
+        /// One of the model's `CreateAccountFailureReason`; nil where there is an account.
+        var failure: String?
+
+        /// The model's `CreateAccountState`.
+        var state: String { failure == nil ? "SUCCEEDED" : "FAILED" }
     }
 
     let id: String
@@ -191,6 +197,9 @@ struct Organization: Sendable {
             isManagementAccount: account == management)
     }
 
+    /// Remembers a request, and the last thousand with it.
+    mutating func keep(_ request: Request) { requests = requests.suffix(999) + [request] }
+
     /// Attaches what is attached everywhere to something new.
     mutating func attachDefaults(to target: String) {
         for type in types { attached[target, default: []].append(type.defaultID) }
@@ -250,8 +259,11 @@ extension Organization {
         }
         for row in members.rows("Attached") where row.count == 2 { attached[row[0], default: []].append(row[1]) }
         for row in members.rows("Requests") {
-            guard row.count == 4, let requested = Timestamp(iso8601: row[3]) else { return nil }
-            requests.append(Request(id: row[0], account: row[1], name: row[2], requested: requested))
+            guard row.count == 4 || row.count == 5, let requested = Timestamp(iso8601: row[3]) else { return nil }
+            requests.append(
+                Request(
+                    id: row[0], account: row[1], name: row[2], requested: requested,
+                    failure: row.count == 5 ? row[4] : nil))
         }
         for row in members.rows("Tags") where row.count == 3 {
             tags[row[0], default: []].append(.init(key: row[1], value: row[2]))
@@ -283,7 +295,8 @@ extension Organization {
                 }),
             "Attached": rows(
                 attached.sorted { $0.key < $1.key }.flatMap { target, ids in ids.map { [target, $0] } }),
-            "Requests": rows(requests.map { [$0.id, $0.account, $0.name, time($0.requested)] }),
+            "Requests": rows(
+                requests.map { [$0.id, $0.account, $0.name, time($0.requested)] + ($0.failure.map { [$0] } ?? []) }),
             "Tags": rows(
                 tags.sorted { $0.key < $1.key }.flatMap { id, tags in tags.map { [id, $0.key, $0.value] } }),
         ]).json

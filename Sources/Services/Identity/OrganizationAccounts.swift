@@ -46,8 +46,11 @@ extension OrganizationService {
             "MasterAccountArn": .string(organization.arn(account: organization.management)),
             "MasterAccountId": .string(organization.management),
             "MasterAccountEmail": .string(organization.accounts[organization.management]?.email ?? ""),
+            // An organization with all features has service control policies to use, whether or not they are enabled in
+            // its root; only the root's PolicyTypes tell that.
             "AvailablePolicyTypes": .list(
-                organization.types.map { .structure(["Type": .string($0.rawValue), "Status": "ENABLED"]) }),
+                Organization.PolicyType.allCases.filter { $0 == .serviceControl || organization.types.contains($0) }
+                    .map { .structure(["Type": .string($0.rawValue), "Status": "ENABLED"]) }),
         ])
     }
 
@@ -130,8 +133,11 @@ extension OrganizationService {
         let organization = try governed(call, mayDelegate: false)
         let known = Array(organization.accounts.values) + organization.former
         guard !known.contains(where: { $0.email.lowercased() == email.lowercased() }) else {
-            throw .organizationConflict(
-                "DuplicateAccountException", "An account with this e-mail address is already in the organization.")
+            // As at AWS, only the request's status says so.
+            let failed = Organization.Request(
+                id: freshID("car-", 32), account: "", name: name, requested: call.time, failure: "EMAIL_ALREADY_EXISTS")
+            try await change(call) { organization throws(AWSError) in organization.keep(failed) }
+            return Self.promise(failed)
         }
         guard organization.accounts.count < Limits.accounts else {
             throw .organizationLimit("The organization has as many accounts as it may have.")
@@ -148,17 +154,21 @@ extension OrganizationService {
         try await change(call) { organization throws(AWSError) in
             organization.accounts[account.id] = account
             organization.attachDefaults(to: account.id)
-            organization.requests = organization.requests.suffix(999) + [request]
+            organization.keep(request)
             if !tags.isEmpty { organization.tags[account.id] = tags }
         }
-        // As at AWS the answer only promises; whoever asks for the status finds the account.
+        return Self.promise(request)
+    }
+
+    /// As at AWS the answer only promises; whoever asks for the status finds the account, or why there is none.
+    private static func promise(_ request: Organization.Request) -> OrganizationAnswer {
         var status: WireStructure = [
-            "Id": .string(request.id), "AccountName": .string(name), "State": "IN_PROGRESS",
-            "RequestedTimestamp": .timestamp(call.time),
+            "Id": .string(request.id), "AccountName": .string(request.name), "State": "IN_PROGRESS",
+            "RequestedTimestamp": .timestamp(request.requested),
         ]
         let answer: WireStructure = ["CreateAccountStatus": .structure(status)]
-        status["AccountName"] = Self.hidden
-        status["RequestedTimestamp"] = .string(call.time.recordForm)
+        status["AccountName"] = hidden
+        status["RequestedTimestamp"] = .string(request.requested.recordForm)
         return OrganizationAnswer(answer, recorded: ["CreateAccountStatus": .structure(status)])
     }
 
@@ -184,11 +194,16 @@ extension OrganizationService {
     }
 
     private func shape(_ request: Organization.Request) -> WireValue {
-        .structure([
-            "Id": .string(request.id), "AccountName": .string(request.name), "State": "SUCCEEDED",
+        var members: WireStructure = [
+            "Id": .string(request.id), "AccountName": .string(request.name), "State": .string(request.state),
             "RequestedTimestamp": .timestamp(request.requested), "CompletedTimestamp": .timestamp(request.requested),
-            "AccountId": .string(request.account),
-        ])
+        ]
+        if let failure = request.failure {
+            members.append("FailureReason", .string(failure))
+        } else {
+            members.append("AccountId", .string(request.account))
+        }
+        return .structure(members)
     }
 
     @Sendable func describeCreateAccountStatus(
@@ -206,11 +221,9 @@ extension OrganizationService {
         _ input: OrganizationRequest, _ call: Call
     ) async throws(AWSError) -> OrganizationAnswer {
         let fields = try input.fields("States", "NextToken", "MaxResults")
-        let states = try fields.strings("States") ?? ["SUCCEEDED"]
-        let requests = try governed(call).requests
-        return try page(
-            states.contains("SUCCEEDED") ? requests : [], fields, named: "CreateAccountStatuses", by: \.id
-        ) { shape($0) }
+        let states = try fields.strings("States")
+        let requests = try governed(call).requests.filter { states?.contains($0.state) ?? true }
+        return try page(requests, fields, named: "CreateAccountStatuses", by: \.id) { shape($0) }
     }
 
     @Sendable func listAccounts(

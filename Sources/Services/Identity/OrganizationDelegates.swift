@@ -66,7 +66,14 @@ extension OrganizationService {
         try await change(call) { organization throws(AWSError) in
             guard organization.accounts[account] != nil else { throw .noSuchAccount }
             guard account != organization.management else {
-                throw .organizationLimit("You cannot register the management account as a delegated administrator.")
+                throw .organizationLimit(
+                    "You cannot register the management account as a delegated administrator.",
+                    reason: "CANNOT_REGISTER_MASTER_AS_DELEGATED_ADMINISTRATOR")
+            }
+            guard organization.services.contains(where: { $0.principal == name }) else {
+                throw .organizationLimit(
+                    "You must enable access of the service to your organization before you register a delegated "
+                        + "administrator for it.", reason: "SERVICE_ACCESS_NOT_ENABLED")
             }
             guard !organization.delegates.contains(where: { $0.account == account && $0.service == name }) else {
                 throw .organizationConflict(

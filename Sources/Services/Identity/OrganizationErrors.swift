@@ -28,7 +28,9 @@ extension AWSError {
 
     static func organizationInput(_ message: String) -> AWSError { organization("InvalidInputException", message) }
 
-    static func organizationLimit(_ message: String) -> AWSError {
-        organization("ConstraintViolationException", message)
+    /// - Parameter reason: one of the model's `ConstraintViolationExceptionReason`.
+    static func organizationLimit(_ message: String, reason: String? = nil) -> AWSError {
+        AWSError(
+            "ConstraintViolationException", message, details: reason.map { [.init("Reason", .string($0))] } ?? [])
     }
 }

@@ -279,7 +279,8 @@ extension OrganizationService {
         try await change(call) { organization throws(AWSError) in
             guard let account = organization.accounts[id] else { throw .noSuchAccount }
             guard id != organization.management else {
-                throw .organizationLimit("You cannot close the management account: CANNOT_CLOSE_MANAGEMENT_ACCOUNT")
+                throw .organizationLimit(
+                    "You cannot close the management account.", reason: "CANNOT_CLOSE_MANAGEMENT_ACCOUNT")
             }
             guard !account.isClosed else {
                 throw .organizationConflict(
@@ -287,7 +288,8 @@ extension OrganizationService {
             }
             guard !organization.delegates.contains(where: { $0.account == id }) else {
                 throw .organizationLimit(
-                    "You cannot close a delegated administrator: CANNOT_REMOVE_DELEGATED_ADMINISTRATOR_FROM_ORG")
+                    "You cannot close a delegated administrator.",
+                    reason: "CANNOT_REMOVE_DELEGATED_ADMINISTRATOR_FROM_ORG")
             }
             organization.accounts[id]?.isClosed = true
         }
@@ -310,10 +312,12 @@ extension Organization {
         }
         guard !delegates.contains(where: { $0.account == id }) else {
             throw .organizationLimit(
-                "You cannot remove a delegated administrator: CANNOT_REMOVE_DELEGATED_ADMINISTRATOR_FROM_ORG")
+                "You cannot remove a delegated administrator.",
+                reason: "CANNOT_REMOVE_DELEGATED_ADMINISTRATOR_FROM_ORG")
         }
         guard !account.isClosed else {
-            throw .organizationLimit("You cannot remove a closed account: ACCOUNT_CANNOT_LEAVE_ORGANIZATION")
+            throw .organizationLimit(
+                "You cannot remove a closed account.", reason: "ACCOUNT_CANNOT_LEAVE_ORGANIZATION")
         }
         accounts[id] = nil
         attached[id] = nil

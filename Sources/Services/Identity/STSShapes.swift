@@ -94,6 +94,11 @@ struct STSFields {
             guard value.unicodeScalars.count <= 256 else {
                 throw .stsConstraint("tags.value", value, "have length less than or equal to 256")
             }
+            for (member, text, pattern) in [
+                ("tags.key", key, TextPattern.tagKey), ("tags.value", value, TextPattern.tagValue),
+            ] where !pattern.matches(text) {
+                throw .stsConstraint(member, text, "satisfy regular expression pattern: \(pattern.pattern)")
+            }
             if key.lowercased().hasPrefix("aws:") {
                 throw .invalidParameterValue("Tag keys must not begin with aws:, which is reserved.")
             }
