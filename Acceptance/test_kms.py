@@ -2,6 +2,7 @@
 """KMS by boto3 and the AWS CLI: keys, aliases, ciphertexts, policies, grants, and what events show of them."""
 
 import base64
+import contextlib
 import json
 import re
 
@@ -165,6 +166,20 @@ def test_a_policy_keeps_users_by_id_so_that_nobody_inherits_a_key(server, kms, k
     iam.delete_user(UserName="key-reader")
 
 
+@contextlib.contextmanager
+def user_of(server, name):
+    """A user without policies, while it lasts: its ARN, and KMS as it sees it."""
+    iam = server.client("iam")
+    arn = iam.create_user(UserName=name)["User"]["Arn"]
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    try:
+        yield arn, server.client("kms", aws_access_key_id=made["AccessKeyId"],
+                                 aws_secret_access_key=made["SecretAccessKey"])
+    finally:
+        iam.delete_access_key(UserName=name, AccessKeyId=made["AccessKeyId"])
+        iam.delete_user(UserName=name)
+
+
 def test_grants(server, kms, key):
     role = f"arn:aws:iam::{server.account_id}:role/app"
     made = kms.create_grant(KeyId=key, GranteePrincipal=role, Operations=["Decrypt", "Encrypt"], Name="n",
@@ -181,12 +196,8 @@ def test_grants(server, kms, key):
 
 def test_a_grantee_gives_no_more_than_it_was_given(server, kms, key):
     """A grant with CreateGrant allows grants of its own operations, under constraints as strict or stricter."""
-    iam = server.client("iam")
-    user = iam.create_user(UserName="grantee")["User"]["Arn"]
-    made = iam.create_access_key(UserName="grantee")["AccessKey"]
-    client = server.client("kms", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"])
-    grant = dict(KeyId=key, GranteePrincipal=user)
-    try:
+    with user_of(server, "grantee") as (user, client):
+        grant = dict(KeyId=key, GranteePrincipal=user)
         kms.create_grant(**grant, Operations=["Encrypt", "CreateGrant"])
         blob = client.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
         assert code_of(error_of(client.decrypt, CiphertextBlob=blob)) == "AccessDeniedException"
@@ -213,22 +224,17 @@ def test_a_grantee_gives_no_more_than_it_was_given(server, kms, key):
             assert code_of(error) == "AccessDeniedException"
         client.create_grant(**grant, Operations=["GenerateDataKey"],
                             Constraints={"EncryptionContextEquals": {"d": "hr"}})
-    finally:
         for item in kms.list_grants(KeyId=key)["Grants"]:
             kms.revoke_grant(KeyId=key, GrantId=item["GrantId"])
-        iam.delete_access_key(UserName="grantee", AccessKeyId=made["AccessKeyId"])
-        iam.delete_user(UserName="grantee")
 
 
 def test_grants_are_retired_by_those_who_may(server, kms, key):
-    iam = server.client("iam")
     names = ("grant-user", "grant-retirer", "grant-other")
-    users = {name: iam.create_user(UserName=name)["User"]["Arn"] for name in names}
-    keys = {name: iam.create_access_key(UserName=name)["AccessKey"] for name in names}
-    clients = {name: server.client("kms", aws_access_key_id=made["AccessKeyId"],
-                                   aws_secret_access_key=made["SecretAccessKey"]) for name, made in keys.items()}
-    grant = dict(KeyId=key, GranteePrincipal=users["grant-user"], RetiringPrincipal=users["grant-retirer"])
-    try:
+    with contextlib.ExitStack() as stack:
+        made = {name: stack.enter_context(user_of(server, name)) for name in names}
+        users = {name: arn for name, (arn, _) in made.items()}
+        clients = {name: client for name, (_, client) in made.items()}
+        grant = dict(KeyId=key, GranteePrincipal=users["grant-user"], RetiringPrincipal=users["grant-retirer"])
         made = kms.create_grant(**grant, Operations=["Decrypt"])
         listed = kms.list_retirable_grants(RetiringPrincipal=users["grant-retirer"])["Grants"]
         assert [item["GrantId"] for item in listed] == [made["GrantId"]]
@@ -248,10 +254,6 @@ def test_grants_are_retired_by_those_who_may(server, kms, key):
         made = kms.create_grant(**grant, Operations=["Decrypt", "RetireGrant"])
         clients["grant-user"].retire_grant(KeyId=key, GrantId=made["GrantId"])
         assert kms.list_grants(KeyId=key)["Grants"] == []
-    finally:
-        for name in names:
-            iam.delete_access_key(UserName=name, AccessKeyId=keys[name]["AccessKeyId"])
-            iam.delete_user(UserName=name)
 
 
 def test_descriptions_and_tags_change(kms, key):
@@ -276,11 +278,7 @@ def test_a_dry_run_changes_nothing(kms, key):
 
 
 def test_the_case_of_a_context_key_does_not_count_in_a_grant(server, kms, key):
-    iam = server.client("iam")
-    user = iam.create_user(UserName="case-grantee")["User"]["Arn"]
-    made = iam.create_access_key(UserName="case-grantee")["AccessKey"]
-    client = server.client("kms", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"])
-    try:
+    with user_of(server, "case-grantee") as (user, client):
         for kind in ("EncryptionContextSubset", "EncryptionContextEquals"):
             grant = kms.create_grant(KeyId=key, GranteePrincipal=user, Operations=["Encrypt"],
                                      Constraints={kind: {"Team": "hr"}})
@@ -289,9 +287,6 @@ def test_the_case_of_a_context_key_does_not_count_in_a_grant(server, kms, key):
                 error = error_of(client.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext=other)
                 assert code_of(error) == "AccessDeniedException"
             kms.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
-    finally:
-        iam.delete_access_key(UserName="case-grantee", AccessKeyId=made["AccessKeyId"])
-        iam.delete_user(UserName="case-grantee")
 
 
 def test_events_show_context_and_no_secret(server, kms, key):

@@ -23,8 +23,8 @@ struct HistoryMaintenance {
     let now: Int64
     let cache: HistoryCache
 
-    /// A window of segments, with what was dropped between them, is merged only if it is so many times larger than its largest, so that each event is written
-    /// again only a few times.
+    /// A window of segments, with what was dropped between them, is merged only if it is so many times larger than its largest,
+    /// so that each event is written again only a few times.
     private static let growthMin = 4
     /// A segment is written anew once this part of its events has expired.
     private static let expiredPart = 4

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Several segments that follow one another, what was dropped between them apart, become one. Blocks with their texts and shapes are copied as they are, checksums
-// compared; only columns are made anew: dictionaries joined, codes translated, indexes sorted again. So a merge costs a few
-// hundred nanoseconds an event, and needs memory for one column at a time.
+// Several segments that follow one another, what was dropped between them apart, become one. Blocks with their texts and shapes
+// are copied as they are, checksums compared; only columns are made anew: dictionaries joined, codes translated, indexes sorted
+// again. So a merge costs a few hundred nanoseconds an event, and needs memory for one column at a time.
 
 internal import EventRecord
 

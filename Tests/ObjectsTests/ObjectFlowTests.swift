@@ -21,6 +21,15 @@ struct ObjectFlowTests {
         return stream
     }
 
+    /// A room with one object, `/aaa/k`.
+    private func roomWithObject(_ count: Int) async throws -> (ObjectRoom, text: String) {
+        let room = try await ObjectRoom()
+        let text = body(count)
+        try await room.send("PUT", "/aaa")
+        try await room.send("PUT", "/aaa/k", [:], text)
+        return (room, text)
+    }
+
     /// In the only object file.
     private func flipByte(at offset: Int, in room: ObjectRoom) throws {
         let name = try #require(
@@ -58,11 +67,8 @@ struct ObjectFlowTests {
     }
 
     @Test func `a piece that is kept by its reader does not change under it`() async throws {
-        let room = try await ObjectRoom()
+        let (room, text) = try await roomWithObject(9 * Self.pieceBytes)
         defer { room.remove() }
-        let text = body(9 * Self.pieceBytes)
-        try await room.send("PUT", "/aaa")
-        try await room.send("PUT", "/aaa/k", [:], text)
         for _ in 0..<2 {
             let kept = Mutex<[[UInt8]]>([])
             let pieces = Mutex<[ByteBuffer]>([])
@@ -76,11 +82,8 @@ struct ObjectFlowTests {
     }
 
     @Test func `damage behind the first piece ends the answer after the last whole one`() async throws {
-        let room = try await ObjectRoom()
+        let (room, text) = try await roomWithObject(3 * Self.pieceBytes)
         defer { room.remove() }
-        let text = body(3 * Self.pieceBytes)
-        try await room.send("PUT", "/aaa")
-        try await room.send("PUT", "/aaa/k", [:], text)
         try flipByte(at: 2 * Self.pieceBytes + 70_000, in: room)
         let answer = try await room.send("GET", "/aaa/k")
         let got = Mutex<[UInt8]>([])
@@ -122,11 +125,8 @@ struct ObjectFlowTests {
     }
 
     @Test func `many readers at once each get every byte, and what they keep does not change`() async throws {
-        let room = try await ObjectRoom()
+        let (room, text) = try await roomWithObject(6 * Self.pieceBytes + 77)
         defer { room.remove() }
-        let text = body(6 * Self.pieceBytes + 77)
-        try await room.send("PUT", "/aaa")
-        try await room.send("PUT", "/aaa/k", [:], text)
         for reader in try await readTogether(room, readers: System.coreCount + 2) {
             #expect(!reader.failed)
             #expect(reader.bytes == Array(text.utf8))
@@ -135,11 +135,8 @@ struct ObjectFlowTests {
     }
 
     @Test func `damage ends the answers of many readers at once after the last whole piece`() async throws {
-        let room = try await ObjectRoom()
+        let (room, text) = try await roomWithObject(3 * Self.pieceBytes)
         defer { room.remove() }
-        let text = body(3 * Self.pieceBytes)
-        try await room.send("PUT", "/aaa")
-        try await room.send("PUT", "/aaa/k", [:], text)
         try flipByte(at: 2 * Self.pieceBytes + 70_000, in: room)
         for reader in try await readTogether(room, readers: System.coreCount + 2) {
             #expect(reader.failed)

@@ -80,8 +80,7 @@ extension ObjectService {
                 || accountBlocks[bucket.ownerAccount]?.blockPublicACLs == true
             let canned = try input.headers.bucketACL(
                 isOwnerEnforced: false,
-                publicRefusal: blocksPublic ? .publicACL(blockedOn: bucket, "s3:PutBucketAcl", call) : nil,
-                refusal: .accessControlListNotSupported)
+                publicRefusal: blocksPublic ? .publicACL(blockedOn: bucket, "s3:PutBucketAcl", call) : nil)
             if let canned {
                 settings.acl = canned
             } else if let policy = input.policy {

@@ -122,19 +122,18 @@ struct RequestHeaders: Sendable {
     ///   `publicRefusal` for public ones where there is such, `NotImplemented` (501) for grants and those that nothing here
     ///   would heed.
     func bucketACL(
-        isOwnerEnforced: Bool, publicRefusal: AWSError? = .objectAccessDenied(),
-        refusal: AWSError = .invalidBucketACLWithObjectOwnership
+        isOwnerEnforced: Bool, publicRefusal: AWSError? = .objectAccessDenied()
     ) throws(AWSError) -> String? {
         let canned = value("x-amz-acl")
         try refuseCannedWithGrants(canned)
         if let grant = Self.grants.first(where: { value($0) != nil }) {
-            throw isOwnerEnforced ? refusal : .notImplemented(header: grant)
+            throw isOwnerEnforced ? .invalidBucketACLWithObjectOwnership : .notImplemented(header: grant)
         }
         guard let canned, canned != "private" else { return canned }
         guard Self.cannedACLs.contains(canned) || canned == "log-delivery-write" else {
             throw .invalidArgument("Invalid canned ACL: \(canned)", name: "x-amz-acl", value: canned)
         }
-        if isOwnerEnforced { throw refusal }
+        if isOwnerEnforced { throw .invalidBucketACLWithObjectOwnership }
         if canned == "log-delivery-write" { return canned }
         let isPublic = ["public-read", "public-read-write", "authenticated-read"].contains(canned)
         if isPublic, let publicRefusal { throw publicRefusal }
